@@ -1,0 +1,27 @@
+"""`structseg compare`: runs side by side, as a table and as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from structseg.cli.arguments import Runs
+
+
+def compare(
+    runs: Runs,
+    *,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
+    baseline: Annotated[str | None, typer.Option(help="The run to compare with; default: the first.")] = None,
+) -> None:
+    """Print a table of RUNS and write one self-contained HTML page."""
+    from rich.console import Console
+
+    from structseg.report import compare as compared
+    from structseg.report import print_table, write_page
+
+    comparison = compared(runs, baseline=baseline)
+    print_table(comparison, Console())
+    print(f"page: {write_page(comparison, out)}")

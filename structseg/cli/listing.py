@@ -1,0 +1,33 @@
+"""`structseg list`: what there is to choose from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from structseg.errors import ConfigError, did_you_mean
+
+_ROOMS = {
+    "losses": "losses",
+    "backbones": "models.backbones",
+    "heads": "models.heads",
+    "regimes": "training.regimes",
+    "formats": "data.formats",
+}
+
+
+def show(kind: Annotated[str, typer.Argument(help="losses, backbones, heads, regimes, formats or recipes.")]) -> None:
+    """List names with a line about each."""
+    from structseg import build
+    from structseg.recipes import recipes
+
+    if kind == "recipes":
+        found = {name: (function.__doc__ or "").split("\n")[0] for name, function in recipes().items()}
+    elif kind in _ROOMS:
+        found = build.names(_ROOMS[kind])
+    else:
+        raise ConfigError(f"cannot list '{kind}'{did_you_mean(kind, [*_ROOMS, 'recipes'])}")
+    width = max(len(name) for name in found)
+    for name, about in found.items():
+        print(f"{name:{width}}  {about}")

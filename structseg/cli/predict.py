@@ -1,0 +1,42 @@
+"""`structseg predict`: masks for pictures of any size."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from structseg.cli.arguments import Device, Run
+
+
+def predict(
+    model: Run,
+    files: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for index/, colour/ and overlay/.", show_default=False)],
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write probabilities/.")] = False,
+    tile: Annotated[int, typer.Option(help="Side of tiles for large pictures; 0 = whole.")] = -1,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Average with the mirrored picture.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Write index PNG, colour PNG and overlay for each picture, at its own size."""
+    from dataclasses import replace
+
+    from structseg.inference.load import load
+    from structseg.inference.predict import find_pictures, predict_files
+
+    pictures = find_pictures(files)
+    network = load(model, device=device)
+    inference = network.config.inference
+    inference = replace(
+        inference, tile=inference.tile if tile < 0 else tile, mirror=mirror or inference.mirror
+    )
+    done = 0
+    for prediction in predict_files(network, pictures, inference, probabilities=probabilities, device=device):
+        prediction.save(out)
+        done += 1
+        if sys.stderr.isatty():
+            print(f"\r{done}/{len(pictures)}", end="", file=sys.stderr, flush=True)
+    print(f"{done} pictures written to {out}")

@@ -1,0 +1,39 @@
+"""`structseg score`: compare any two folders of masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def score(
+    predictions: Annotated[Path, typer.Argument(help="Folder of index or colour PNGs.", show_default=False)],
+    truth: Annotated[Path, typer.Argument(help="Folder of index or colour PNGs.", show_default=False)],
+    *,
+    labels: Annotated[Path, typer.Option(help="Label table (TOML or text).", show_default=False)],
+    replace: Annotated[
+        list[str] | None, typer.Option(help="A=B: a prediction's name with A replaced by B is the truth's name.")
+    ] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="A class to ignore, by name; repeat it for more.")] = None,
+    tolerance: Annotated[float, typer.Option(help="Of borders: below 1 a share of the diagonal, else pixels.")] = 0.0075,
+    out: Annotated[Path | None, typer.Option(help="Write the scores to this JSON file.")] = None,
+) -> None:
+    """Score PREDICTIONS against TRUTH, ours or anyone's."""
+    from structseg import runs
+    from structseg.cli.show import scores
+    from structseg.data.labels import read_labels, with_ignored
+    from structseg.inference.score import score_folders
+
+    pairs = []
+    for text in replace or ():
+        before, sign, after = text.partition("=")
+        if not sign or not before:
+            raise typer.BadParameter(f"--replace {text}: write it as A=B")
+        pairs.append((before, after))
+    table = with_ignored(read_labels(labels), tuple(ignore or ()))
+    result = score_folders(predictions, truth, table, replace=tuple(pairs), tolerance=tolerance)
+    if out:
+        runs.write_json(out, result)
+    print(scores(result))

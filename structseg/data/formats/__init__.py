@@ -1,0 +1,41 @@
+"""What a data format is: one layout of files a module, found by its name.
+
+A format lists the items of a split without opening them and reads one item. Its keyword-only parameters are the keys of
+`data.options`; `root` (folder) and `labels` (label table file, "" = its own) come from the configuration. Formats are
+plain objects that can be pickled: loader processes get a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from structseg.errors import DataError, did_you_mean
+from structseg.types import Item, Labels, Sample
+
+
+class Format(Protocol):
+    """What the rest of the package knows of a data set."""
+
+    labels: Labels
+    origin: str  # what made-up data is made of; "" where the items are files
+
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that exist."""
+        ...
+
+    def items(self, split: str) -> tuple[Item, ...]:
+        """The items of a split, in a fixed order. Raises DataError for a split that is missing, empty or faulty."""
+        ...
+
+    def read(self, item: Item) -> Sample:
+        """Everything that belongs to an item, raw mask values already turned into class ids."""
+        ...
+
+
+def missing_split(root: Path | str, split: str, known: Sequence[str]) -> DataError:
+    """The error for a split that is not there."""
+    near = did_you_mean(split, known)
+    listed = f" (splits here: {', '.join(known)})" if near.startswith("; did") else ""
+    return DataError(f"{root}: there is no split '{split}'{listed}{near.replace('known:', 'splits here:')}")

@@ -1,0 +1,65 @@
+"""CamVid in the SegNet layout: 480x360 frames of five drives, 11 classes and Void.
+
+    root/images/SPLIT/ID.jpg   root/labels/SPLIT/ID.png   root/SPLIT.txt (one ID a line)   root/classes.txt
+
+Consecutive frames are near copies, so 10 of them, in the order of the list and of one drive (the ID before its last
+underscore), share a group: intervals are drawn over groups.
+Source: Brostow, Fauqueur, Cipolla, "Semantic object classes in video", PRL 2009; split of the SegNet tutorial.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from structseg.data.formats import missing_split
+from structseg.data.labels import read_labels
+from structseg.data.read import read_item
+from structseg.errors import DataError
+from structseg.types import Item, Sample
+
+THIN = ("Pole", "SignSymbol", "Pedestrian", "Bicyclist")
+BLOCK = 10  # frames of a drive that count as near copies
+
+
+class CamVid:
+    """CamVid, SegNet version. `labels` replaces the folder's `classes.txt`."""
+
+    origin = ""
+
+    def __init__(self, *, root: Path, labels: str = "") -> None:
+        self.root = Path(root)
+        table = read_labels(labels or self.root / "classes.txt")
+        own_thin = tuple(name for name in THIN if name in table.names)
+        self.labels = table if table.thin else replace(table, thin=own_thin)
+
+    def splits(self) -> tuple[str, ...]:
+        return tuple(
+            sorted(file.stem for file in self.root.glob("*.txt") if (self.root / "images" / file.stem).is_dir())
+        )
+
+    def items(self, split: str) -> tuple[Item, ...]:
+        if split not in self.splits():
+            raise missing_split(self.root, split, self.splits())
+        seen: Counter[str] = Counter()
+        items: list[Item] = []
+        for number, line in enumerate((self.root / f"{split}.txt").read_text(encoding="utf-8").splitlines(), 1):
+            if name := line.strip():
+                drive = name.rpartition("_")[0]
+                items.append(self._item(split, name, f"{drive}-{seen[drive] // BLOCK:03d}", len(items), number))
+                seen[drive] += 1
+        if not items:
+            raise DataError(f"{self.root / split}.txt: lists no picture")
+        return tuple(items)
+
+    def _item(self, split: str, name: str, group: str, index: int, number: int) -> Item:
+        image = self.root / "images" / split / f"{name}.jpg"
+        target = self.root / "labels" / split / f"{name}.png"
+        for path in (image, target):
+            if not path.is_file():
+                raise DataError(f"{self.root / split}.txt, line {number}: there is no file {path}")
+        return Item(name, image, target, group, index)
+
+    def read(self, item: Item) -> Sample:
+        return read_item(item, self.labels)

@@ -1,0 +1,210 @@
+"""Your own pictures and masks: two folders, or a list file.
+
+Folders (masks may also be called labels or annotations), matched by the path below the split without its suffix:
+
+    root/images/SPLIT/**/a.jpg + root/masks/SPLIT/**/a.png      or      root/SPLIT/images/** + root/SPLIT/masks/**
+    or where the options say: images = "rgb/{split}", masks = "gt/{split}"
+
+List: root/SPLIT.txt with `image mask` on a line, relative to root, split by a space, tab or comma; names with spaces in
+double quotes. It goes before folders. A line with the picture alone is an item without mask: fine to predict, refused
+by training and evaluation. Nothing is left out silently: a picture without mask and a mask without picture are errors.
+
+The label table is the option `data.labels`, else labels.toml, classes.toml, classes.txt or labels.txt in root.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from structseg.data.formats import missing_split
+from structseg.data.labels import read_labels
+from structseg.data.read import SUFFIXES, read_item
+from structseg.errors import ConfigError, DataError
+from structseg.types import Item, Labels, Sample
+
+TABLES = ("labels.toml", "classes.toml", "classes.txt", "labels.txt")
+MASKS = ("masks", "labels", "annotations")
+LAYOUTS = "images/SPLIT/ and masks/SPLIT/, SPLIT/images/ and SPLIT/masks/, or SPLIT.txt with 'image mask' on a line"
+
+
+class Pairs:
+    """Pictures and masks in folders or a list.
+
+    `images`, `masks`: folder templates with `{split}`; `image_suffix`, `mask_suffix`: ends of the file names without
+    extension, such as "_gt": only files that have it count, and it is taken off before matching.
+    """
+
+    origin = ""
+
+    def __init__(
+        self,
+        *,
+        root: Path,
+        labels: str = "",
+        images: str = "",
+        masks: str = "",
+        image_suffix: str = "",
+        mask_suffix: str = "",
+    ) -> None:
+        for key, template in (("images", images), ("masks", masks)):
+            if (images or masks) and template.count("{split}") != 1:
+                raise ConfigError(f"data.options.{key}: '{template}'; give images and masks, each with {{split}} once")
+        self.root = Path(root)
+        self.templates = (images, masks)
+        self.image_suffix = image_suffix
+        self.mask_suffix = mask_suffix
+        self.labels = read_labels(labels) if labels else _own_table(self.root)
+
+    def splits(self) -> tuple[str, ...]:
+        if self.templates[0]:
+            return _matching(self.root, self.templates[0])
+        lists = [file.stem for file in self.root.glob("*.txt") if file.name not in TABLES and _is_list(file)]
+        return tuple(
+            sorted({*lists, *_matching(self.root, "images/{split}"), *_matching(self.root, "{split}/images")} - {""})
+        )
+
+    def items(self, split: str) -> tuple[Item, ...]:
+        listed = self.root / f"{split}.txt"
+        if not self.templates[0] and listed.name not in TABLES and listed.is_file():
+            return _from_list(listed, self.root)
+        return self._from_folders(*self._folders(split))
+
+    def read(self, item: Item) -> Sample:
+        return read_item(item, self.labels)
+
+    def _folders(self, split: str) -> tuple[Path, Path]:
+        """Of pictures and of masks."""
+        images, masks = self.templates
+        pairs = [(images, masks)] if images else []
+        if not images:
+            pairs = [("images/{split}", f"{name}/{{split}}") for name in MASKS]
+            pairs += [("{split}/images", f"{{split}}/{name}") for name in MASKS]
+        found = [tuple(self.root / template.replace("{split}", split) for template in pair) for pair in pairs]
+        for image_folder, mask_folder in found:
+            if image_folder.is_dir() and mask_folder.is_dir():
+                return image_folder, mask_folder
+        for image_folder, mask_folder in found:
+            if image_folder.is_dir():
+                raise DataError(f"{image_folder} has pictures, but there is no folder {mask_folder} with their masks")
+        if not self.splits():
+            raise DataError(f"{self.root}: neither folders nor lists of pictures found; expected {LAYOUTS}")
+        raise missing_split(self.root, split, self.splits())
+
+    def _from_folders(self, image_folder: Path, mask_folder: Path) -> tuple[Item, ...]:
+        images = _stems(image_folder, self.image_suffix)
+        masks = _stems(mask_folder, self.mask_suffix)
+        for path, chosen, suffix in ((image_folder, images, self.image_suffix), (mask_folder, masks, self.mask_suffix)):
+            if not chosen:
+                ending = f" that end in '{suffix}'" if suffix else ""
+                raise DataError(f"{path}: no pictures{ending} in this folder; known are {', '.join(sorted(SUFFIXES))}")
+        _refuse_lonely(image_folder, sorted(set(images) - set(masks)), "without a mask", mask_folder)
+        _refuse_lonely(mask_folder, sorted(set(masks) - set(images)), "without a picture", image_folder)
+        return tuple(Item(stem, images[stem], masks[stem], index=i) for i, stem in enumerate(sorted(images)))
+
+
+def _own_table(root: Path) -> Labels:
+    for name in TABLES:
+        if (root / name).is_file():
+            return read_labels(root / name)
+    raise DataError(
+        f"{root}: no label table; write the class names into {root / 'classes.txt'}, one 'index name' a line "
+        f"(index = value in the masks), or set data.labels to a table"
+    )
+
+
+def _matching(root: Path, template: str) -> tuple[str, ...]:
+    """What `{split}` can be in a folder template."""
+    before, _, after = template.partition("{split}")
+    pattern = re.compile(rf"{re.escape(before)}([^/]+){re.escape(after)}")
+    found = (pattern.fullmatch(p.relative_to(root).as_posix()) for p in root.glob(template.replace("{split}", "*")))
+    return tuple(sorted({match[1] for match in found if match and (root / match[0]).is_dir()}))
+
+
+def _stems(folder: Path, suffix: str) -> dict[str, Path]:
+    """Relative path without extension and `suffix` -> file."""
+    found: dict[str, Path] = {}
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            stem, extension = os.path.splitext(name)
+            if extension.lower() not in SUFFIXES or name.startswith(".") or not stem.endswith(suffix):
+                continue
+            path = Path(place, name)
+            key = (path.parent.relative_to(folder) / stem.removesuffix(suffix)).as_posix()
+            if key in found:
+                raise DataError(f"{path} and {found[key].name} differ only in their ending; keep one of them")
+            found[key] = path
+    return found
+
+
+def _refuse_lonely(folder: Path, stems: list[str], what: str, other: Path) -> None:
+    if stems:
+        files = "file" if len(stems) == 1 else "files"
+        raise DataError(
+            f"{folder}: {len(stems)} {files} {what} in {other}, first '{stems[0]}'; "
+            f"add or remove, or set image_suffix and mask_suffix in data.options"
+        )
+
+
+# ------------------------------------------------------------------------------------------------ lists
+
+
+def _is_list(file: Path) -> bool:
+    """Whether the first line that is not blank begins with a picture's name."""
+    try:
+        lines = [line for line in file.read_text(encoding="utf-8-sig").splitlines()[:20] if line.strip()]
+    except (OSError, UnicodeDecodeError):
+        return False
+    return bool(lines) and PurePosixPath(_columns(lines[0])[0]).suffix.lower() in SUFFIXES
+
+
+def _from_list(file: Path, root: Path) -> tuple[Item, ...]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: cannot be read ({error})") from error
+    first_line: dict[str, int] = {}
+    items: list[Item] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        columns = _columns(line)
+        if not 1 <= len(columns) <= 2:
+            raise DataError(
+                f"{file}, line {number}: {len(columns)} columns; write 'image mask', names with spaces in double quotes"
+            )
+        image, *target = [_existing(column, root, file, number) for column in columns]
+        name = _item_name(image, root)
+        if name in first_line:
+            raise DataError(f"{file}, line {number}: picture '{name}' stands already in line {first_line[name]}")
+        first_line[name] = number
+        items.append(Item(name, image, target[0] if target else None, index=len(items)))
+    if not items:
+        raise DataError(f"{file}: lists no picture; write 'image mask' on each line")
+    return tuple(items)
+
+
+def _columns(line: str) -> list[str]:
+    """Split at tabs, else at commas, else at spaces, outside double quotes."""
+    bare = re.sub(r'"[^"]*"', "", line)
+    delimiter = "\t" if "\t" in bare else "," if "," in bare else " "
+    row: Iterable[str] = next(csv.reader([line.strip()], delimiter=delimiter, skipinitialspace=True))
+    return [column.strip() for column in row if column.strip()] or [""]
+
+
+def _existing(column: str, root: Path, file: Path, number: int) -> Path:
+    """Below root, also where the list writes a leading slash; else a full path."""
+    for path in (root / column.lstrip("/"), Path(column)):
+        if path.is_file():
+            return path
+    raise DataError(f"{file}, line {number}: there is no file {root / column.lstrip('/')}")
+
+
+def _item_name(image: Path, root: Path) -> str:
+    relative = image.relative_to(root) if image.is_relative_to(root) else image.relative_to(image.anchor)
+    parts = [part for part in relative.with_suffix("").parts if part != ".."]
+    return "/".join(parts)

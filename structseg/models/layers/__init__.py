@@ -1,0 +1,1 @@
+"""Small parts that backbones, heads and nets share."""

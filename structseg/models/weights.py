@@ -1,0 +1,118 @@
+"""Weight files into modules, with an account of every key.
+
+A file is a .safetensors file or a .pth/.pt state dict (opened with `weights_only`, so nothing in it runs).
+`load_weights` is strict: what the module needs must be in the file with the right shape; what the file has beyond that
+is named in the report. `load_fitting` is for another task's weights: what fits is taken, the rest stays new and is
+named. Half precision becomes float32 (the module's own dtype). Batch norm's `num_batches_tracked`, which many files
+lack and on which nothing here depends, is loaded where it is there and never missed.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from structseg import runs
+from structseg.errors import CheckpointError, ConfigError
+from structseg.models.backbones import Backbone
+
+COUNTER = "num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of every key of a file and of a module."""
+
+    source: str
+    loaded: tuple[str, ...]  # keys of the module that were filled
+    skipped: tuple[str, ...]  # keys of the file that were not used
+    missing: tuple[str, ...]  # keys of the module that the file lacks, counters aside
+    shape: tuple[str, ...]  # `key (file's shape, module's shape)`; neither loaded, skipped nor missing
+
+    def __str__(self) -> str:
+        """One line: `FILE: 241 loaded, 6 skipped (fc.weight, ...), 0 missing, 0 of another shape`."""
+        rest = ((self.skipped, "skipped"), (self.missing, "missing"), (self.shape, "of another shape"))
+        return ", ".join([f"{self.source}: {len(self.loaded)} loaded", *(f"{len(k)} {w}{_some(k)}" for k, w in rest)])
+
+
+def load_weights(module: nn.Module, source: str | Path) -> Report:
+    """Fill `module` from a file, or from `"imagenet"` where the backbone knows such a file; all or nothing.
+
+    Keys go through `module.rename` where there is one. Raises CheckpointError where the file cannot be read, lacks a
+    needed key or has one of another shape; ConfigError and MissingExtra for "imagenet".
+    """
+    rename: Callable[[str], str | None] = str
+    if isinstance(module, Backbone):
+        rename = module.rename
+        source = module.imagenet_file() if source == "imagenet" else source
+    elif source == "imagenet":
+        raise ConfigError("model.weights: 'imagenet' is for a backbone and head; give a .safetensors or .pth file")
+    report, fitting = _match(module, read_tensors(Path(source)), Path(source), rename)
+    if report.missing or report.shape:
+        raise CheckpointError(f"{report}; they are another network's (a run's own weights go to model.init_from)")
+    module.load_state_dict(fitting, strict=False)
+    return report
+
+
+def load_fitting(module: nn.Module, source: str | Path) -> Report:
+    """Fill what fits from a weight file or a run folder, leave the rest of `module` as it is.
+
+    Raises CheckpointError where the file cannot be read or nothing fits.
+    """
+    path = Path(source) / runs.MODEL if Path(source).is_dir() else Path(source)
+    report, fitting = _match(module, read_tensors(path), path, str)
+    if all(key.endswith(COUNTER) for key in report.loaded):
+        raise CheckpointError(f"{report}; nothing in it fits this model")
+    module.load_state_dict(fitting, strict=False)
+    return report
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name; a state dict may lie under `state_dict` or `model`."""
+    try:
+        safe = path.suffix == ".safetensors"
+        content: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such weight file") from None
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path}: not a whole .safetensors or .pth weight file ({reason})") from None
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not content or not all(isinstance(one, Tensor) for one in content.values()):
+        raise CheckpointError(f"{path}: holds no table of tensors; save model.state_dict()")
+    return content
+
+
+def _match(
+    module: nn.Module, tensors: dict[str, Tensor], path: Path, rename: Callable[[str], str | None]
+) -> tuple[Report, dict[str, Tensor]]:
+    """Compare keys and shapes; a wrapper's `module.` before a name is dropped where the module has no such key."""
+    ours = module.state_dict()
+    fitting, skipped, shape, met = {}, [], [], set()
+    for name, tensor in tensors.items():
+        key = rename(name if name in ours else name.removeprefix("module."))
+        if key is None or key not in ours or key in met:
+            skipped.append(name)
+            continue
+        met.add(key)
+        if tensor.shape == ours[key].shape:
+            fitting[key] = tensor
+        else:
+            shape.append(f"{key} ({tuple(tensor.shape)}, here {tuple(ours[key].shape)})")
+    missing = tuple(key for key in ours if key not in met and not key.endswith(COUNTER))
+    return Report(str(path), tuple(fitting), tuple(skipped), missing, tuple(shape)), fitting
+
+
+def _some(keys: list[str] | tuple[str, ...], count: int = 3) -> str:
+    """` (a, b, c, ...)`, or nothing for no keys."""
+    return f" ({', '.join(keys[:count])}{', ...' if len(keys) > count else ''})" if keys else ""

@@ -1,0 +1,55 @@
+"""Recipes on the built-in pictures: `structseg train scenes_aaf --out runs/aaf`. No download, a laptop is enough.
+
+A small residual network (depth 10, 24 channels) with a light top-down head and logits at stride 4, from scratch,
+96x128 pixels. Two cores: about 1.5 minutes each. Scores: docs/results.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from structseg.config import Config, DataConfig, EvaluationConfig, InferenceConfig, LossConfig, ModelConfig, OptimConfig
+
+
+def scenes_ce() -> Config:
+    """Cross-entropy alone: the baseline."""
+    return Config(
+        data=DataConfig(
+            format="scenes",
+            options={"size": [96, 128], "train": 1000, "val": 60, "test": 120},
+            crop=(96, 128),
+            scale=(0.8, 1.3),
+        ),
+        model=ModelConfig(
+            backbone="resnet",
+            backbone_options={"depth": 10, "width": 24},
+            head="top_down",
+            head_options={"width": 48},
+        ),
+        losses=(LossConfig(name="cross_entropy"),),
+        optim=OptimConfig(
+            name="adamw",
+            lr=2e-3,
+            head_factor=1.0,
+            loss_lr=0.1,
+            weight_decay=1e-2,
+            warmup=20,
+            steps=400,
+            batch=8,
+            clip=5.0,
+        ),
+        evaluation=EvaluationConfig(every=100, select="last", split="test", tolerance=1.0, pictures=24),
+        inference=InferenceConfig(batch=8),
+    )
+
+
+def scenes_affinity() -> Config:
+    """Cross-entropy and the plain affinity field, 3x3."""
+    field = LossConfig(name="affinity_field", decay=0.1)
+    return replace(scenes_ce(), losses=(*scenes_ce().losses, field))
+
+
+def scenes_aaf() -> Config:
+    """Cross-entropy and adaptive affinity fields, 3x3, 5x5 and 7x7."""
+    field = LossConfig(name="adaptive_affinity_field", decay=0.1, options={"kernel_sizes": [3, 5, 7]})
+    return replace(scenes_ce(), losses=(*scenes_ce().losses, field))

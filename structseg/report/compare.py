@@ -1,0 +1,311 @@
+"""How do runs differ on the same pictures? Rows of scores, and the paired difference of every two rows.
+
+Runs whose configurations differ by the seed alone form one row: its score is the mean over seeds, its range theirs.
+Rows scored on the same pictures have paired intervals (`resample`), clear where they leave out 0. Rows without counts
+by picture, or scored on other pictures, have differences without an interval; rows with another protocol or label
+table have none (`Pair.state`). Measures: miou, boundary (F), thin (mean IoU of the thin classes), accuracy, instance,
+iou:c and boundary:c of class c, trimap:t within the t-th distance of a border. All numbers are fractions, 0..1; NaN is
+unknown. A is the baseline, B what is compared with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from structseg.errors import CheckpointError, ConfigError, did_you_mean
+from structseg.metrics.bootstrap import Difference
+from structseg.report.read import Run
+from structseg.report.resample import Changes, Limits, resample
+from structseg.report.settings import without_seed
+
+SUMMARY = ("boundary", "thin", "miou", "accuracy")  # in the order of the page
+PLAIN_LOSSES = ("cross_entropy", "ohem", "focal")  # these look at one pixel at a time: no structure
+FEW_ROWS = 8  # more are sorted, and folded away on the page
+NAN = float("nan")
+_LOSS_NAMES = {
+    "cross_entropy": ("Cross-entropy", "CE"),
+    "affinity_field": ("Affinity field", "Affinity"),
+    "adaptive_affinity_field": ("Adaptive (AAF)", "AAF"),
+    "random_projection": ("Random projection", "Random"),
+    "ohem": ("OHEM", "OHEM"),
+    "rmi": ("RMI", "RMI"),
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A measure of a row: its value and its interval (one run) or the range of its seeds (several)."""
+
+    value: float
+    low: float = NAN
+    high: float = NAN
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration: a run, or runs that differ by the seed alone."""
+
+    index: int
+    title: str
+    short: str
+    runs: tuple[Run, ...]
+    scores: dict[str, Score] = field(default_factory=dict)
+
+    @property
+    def run(self) -> Run:
+        """The run whose pictures, kernels and versions stand for the row."""
+        return self.runs[0]
+
+    @property
+    def name(self) -> str:
+        """Folder name; for several seeds what their names share."""
+        if len(self.runs) == 1:
+            return self.run.name
+        names = {re.sub(r"[-_.]*(seed|s)?[-_.]*\d+$", "", run.name) for run in self.runs}
+        return names.pop() if len(names) == 1 and "" not in names else self.run.name
+
+    @property
+    def finished(self) -> bool:
+        return self.run.finished
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.run.labels.names if self.run.labels else ()
+
+    def value(self, key: str) -> float:
+        return self.scores[key].value if key in self.scores else NAN
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Row b against row a."""
+
+    a: Row
+    b: Row
+    state: Literal["paired", "unpaired", "incomparable"]
+    why: str = ""  # what keeps it from being paired, as a short clause
+    differences: dict[str, Difference] = field(default_factory=dict)
+
+    def get(self, key: str) -> Difference:
+        """Difference of a measure; NaN where one of the rows lacks it."""
+        return self.differences.get(key, Difference(NAN, NAN, NAN))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything the table and the page show."""
+
+    rows: tuple[Row, ...]
+    pairs: dict[tuple[int, int], Pair]  # (index of a, index of b): every ordered pair of finished rows
+    a: Row | None  # None where only one row has scores
+    b: Row
+
+    @property
+    def finished(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.finished)
+
+    @property
+    def ordered(self) -> tuple[Row, ...]:
+        """As given; by mIoU where there are many."""
+        if len(self.rows) <= FEW_ROWS:
+            return self.rows
+        return tuple(sorted(self.rows, key=lambda row: -row.value("miou") if row.finished else math.inf))
+
+    @property
+    def pair(self) -> Pair | None:
+        return self.pairs[self.a.index, self.b.index] if self.a else None
+
+    def mark(self, row: Row, key: str) -> Literal["best", "highest", ""]:
+        """`best` where the row is clearly above every other one, `highest` where its number only is the largest."""
+        others = [other for other in self.finished if other is not row and not math.isnan(other.value(key))]
+        if not others or math.isnan(row.value(key)) or any(other.value(key) > row.value(key) for other in others):
+            return ""
+        clear = all(self.pairs[other.index, row.index].get(key).clear == "gain" for other in others)
+        return "best" if clear else "highest"
+
+
+def compare_runs(runs: Sequence[Run], *, baseline: str | None = None) -> Comparison:
+    """Rows and pairs of `runs`; `baseline` names A by folder or title.
+
+    Raises `CheckpointError` where no run has scores, `ConfigError` for an unknown baseline.
+    """
+    if not any(run.finished for run in runs):
+        first = f"{runs[0].path}: {runs[0].stopped}" if runs else "no run is given"
+        raise CheckpointError(
+            f"{first}; at least one run with metrics.json is needed: structseg evaluate RUN writes it"
+        )
+    groups = _by_configuration(runs)
+    rows = [Row(place, *names, group) for place, (group, names) in enumerate(zip(groups, _names(groups), strict=True))]
+    intervals, differences = _resampled([row for row in rows if row.finished])
+    rows = [replace(row, scores=_scores(row, intervals.get(row.index, {}))) for row in rows]
+    finished = [row for row in rows if row.finished]
+    pairs = {(a.index, b.index): _pair(a, b, differences) for a, b in itertools.permutations(finished, 2)}
+    a, b = _roles(finished, baseline)
+    return Comparison(tuple(rows), pairs, a, b)
+
+
+# rows
+
+
+def _by_configuration(runs: Sequence[Run]) -> list[tuple[Run, ...]]:
+    """Runs that differ by the seed alone together, in the order given; a run without scores stays alone."""
+    groups: dict[object, list[Run]] = {}
+    for place, run in enumerate(runs):
+        same: object = place
+        if run.finished:
+            keys = tuple(sorted(without_seed(run.config).items()))
+            same = (keys, run.metrics.get("protocol"), run.metrics.get("split"), run.labels and run.labels.names)
+        group = groups.setdefault(same, [])
+        if any(run.path.resolve() == other.path.resolve() for other in group):
+            continue
+        group.append(run)
+    return [tuple(group) for group in groups.values()]
+
+
+def _names(groups: list[tuple[Run, ...]]) -> list[tuple[str, str]]:
+    """Title and short name of each row: its losses where these tell the rows apart, else its folder."""
+    by_loss = [_loss_names(group[0].losses) for group in groups]
+    if all(title for title, _ in by_loss) and len({title for title, _ in by_loss}) == len(by_loss) > 1:
+        return by_loss
+    folders = [Row(0, "", "", group).name for group in groups]
+    paths = [str(group[0].path) for group in groups]
+    chosen = folders if len(set(folders)) == len(folders) else paths
+    return [(name, name) for name in chosen]
+
+
+def _loss_names(losses: tuple[str, ...]) -> tuple[str, str]:
+    words = [_LOSS_NAMES.get(loss, (loss.replace("_", " ").capitalize(),) * 2) for loss in losses]
+    if len(words) > 1 and losses[0] in PLAIN_LOSSES:
+        return "+ " + " + ".join(title for title, _ in words[1:]), " + ".join(short for _, short in words[1:])
+    return " + ".join(title for title, _ in words), " + ".join(short for _, short in words)
+
+
+def _roles(finished: list[Row], baseline: str | None) -> tuple[Row | None, Row]:
+    """A: the one asked for, else the first without a structure loss, else the first. B: the last other one."""
+    if baseline is None:
+        plain = [row for row in finished if row.run.losses and set(row.run.losses) <= set(PLAIN_LOSSES)]
+        first = (plain or finished)[0]
+    else:
+        known = {name: row for row in finished for name in _called(row)}
+        if baseline.rstrip("/") not in known:
+            raise ConfigError(
+                f"baseline '{baseline}' is not among the runs with scores{did_you_mean(baseline, [*known])}"
+            )
+        first = known[baseline.rstrip("/")]
+    others = [row for row in finished if row is not first]
+    return (first, others[-1]) if others else (None, first)
+
+
+def _called(row: Row) -> Iterator[str]:
+    yield from (row.title, row.short, row.name)
+    for run in row.runs:
+        yield from (run.name, str(run.path))
+
+
+# scores
+
+
+def thin_classes(row: Row) -> tuple[int, ...]:
+    labels = row.run.labels
+    return tuple(labels.names.index(name) for name in labels.thin) if labels else ()
+
+
+def _scores(row: Row, intervals: Limits) -> dict[str, Score]:
+    each = [_values(run) for run in row.runs if run.finished]
+    found = {}
+    for key in each[0] if each else ():
+        values = [value.get(key, NAN) for value in each]
+        limits = (min(values), max(values)) if len(values) > 1 else intervals.get(key, (NAN, NAN))
+        if key == "miou" and len(values) == 1 and row.run.metrics.get("ci95"):
+            low, high = row.run.metrics["ci95"]
+            limits = (NAN if low is None else low, NAN if high is None else high)
+        found[key] = Score(sum(values) / len(values), *limits)
+    return found
+
+
+def _values(run: Run) -> dict[str, float]:
+    """Measures of one run as metrics.json has them."""
+    metrics, labels = run.metrics, run.labels
+    assert labels is not None  # read() refuses scores without a label table
+    found: dict[str, Any] = {"miou": metrics["miou"], "accuracy": metrics["pixel_accuracy"]}
+    found["instance"] = metrics.get("instance_miou")
+    found["seconds"] = metrics.get("seconds")
+    found |= {f"iou:{place}": metrics["iou"][name] for place, name in enumerate(labels.names)}
+    thin = [found[f"iou:{labels.names.index(name)}"] for name in labels.thin]
+    thin = [value for value in thin if value is not None]
+    found["thin"] = sum(thin) / len(thin) if thin else None
+    if boundary := metrics.get("boundary"):
+        found["boundary"] = boundary.get("f")
+        by_class = boundary.get("by_class") or {}
+        found |= {f"boundary:{i}": (by_class.get(name) or {}).get("f") for i, name in enumerate(labels.names)}
+    if trimap := metrics.get("trimap"):
+        found |= {f"trimap:{place}": value for place, value in enumerate(trimap["miou"])}
+    return {key: float(value) for key, value in found.items() if isinstance(value, (int, float))}
+
+
+# pairs
+
+
+def _picture_sets(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that can be paired: the same pictures in the same groups, the same classes."""
+    sets: dict[object, list[Row]] = {}
+    for row in rows:
+        keys = {(run.counts.names, run.counts.groups, row.classes) for run in row.runs if run.counts}
+        if len(keys) == 1 and all(run.counts for run in row.runs):
+            sets.setdefault(keys.pop(), []).append(row)
+    return list(sets.values())
+
+
+def _resampled(rows: Sequence[Row]) -> tuple[dict[int, Limits], dict[tuple[int, int], Changes]]:
+    """Intervals by row and differences by pair of rows, for all that have counts of the same pictures."""
+    intervals: dict[int, Limits] = {}
+    differences: dict[tuple[int, int], Changes] = {}
+    for members in _picture_sets(rows):
+        counts = [[run.counts for run in row.runs if run.counts] for row in members]
+        thin = thin_classes(members[0])
+        limits, changes = resample(counts, classes=len(members[0].classes), thin=thin)
+        intervals |= {row.index: found for row, found in zip(members, limits, strict=True)}
+        differences |= {(members[a].index, members[b].index): found for (a, b), found in changes.items()}
+    return intervals, differences
+
+
+def _pair(a: Row, b: Row, differences: dict[tuple[int, int], Changes]) -> Pair:
+    if why := _incomparable(a, b):
+        return Pair(a, b, "incomparable", why)
+    shared = a.scores.keys() & b.scores.keys()
+    plain = {key: Difference(b.value(key) - a.value(key), NAN, NAN) for key in shared}
+    if (a.index, b.index) in differences:
+        found = differences[a.index, b.index]
+    elif (b.index, a.index) in differences:
+        found = {key: Difference(-d.value, -d.high, -d.low) for key, d in differences[b.index, a.index].items()}
+    else:
+        counted = all(run.counts for row in (a, b) for run in row.runs)
+        why = (
+            "the runs were scored on different pictures" if counted else "counts by picture (per_image.npz) are missing"
+        )
+        return Pair(a, b, "unpaired", why, plain)
+    return Pair(a, b, "paired", differences=plain | {key: d for key, d in found.items() if not math.isnan(d.value)})
+
+
+def _incomparable(a: Row, b: Row) -> str:
+    """What makes the scores of two rows different things; empty where nothing does."""
+    if a.classes != b.classes:
+        return f"the label tables differ ({len(a.classes)} and {len(b.classes)} classes)"
+    first, second = (_parts(row.run.metrics) for row in (a, b))
+    if first == second:
+        return ""
+    alone = ([part for part in first if part not in second], [part for part in second if part not in first])
+    left, right = (", ".join(parts) or "nothing" for parts in alone)
+    return f"the protocol differs: {left} in A, {right} in B"
+
+
+def _parts(metrics: dict[str, Any]) -> list[str]:
+    """What a score is a score of: the parts of the protocol line, and how borders were matched."""
+    boundary = metrics.get("boundary") or {}
+    parts = [part.strip() for part in re.split(r"·|;", str(metrics.get("protocol", "")))]
+    return parts + [f"border {key} {boundary[key]}" for key in ("form", "tolerance") if key in boundary]

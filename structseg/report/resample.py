@@ -1,0 +1,120 @@
+"""How sure are the scores of several rows, and the differences between them, on the same pictures?
+
+All rows share the draws w of a bootstrap over groups of pictures. With counts n_r[i] of picture i in row r and a vector
+of measures s, one pass gives every score's interval and every pair's:
+
+    difference(a, b) = s(sum_i w_i n_b[i]) - s(sum_i w_i n_a[i])
+
+What makes a picture hard is common to both and cancels. The measure of a row of several seeds is the mean over seeds.
+N pictures, R runs, C classes, T distances, X counts of a picture laid out flat, K measures.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from structseg.metrics import scores
+from structseg.metrics.bootstrap import Difference, interval_by_class
+from structseg.report.read import Counts
+
+DRAWS = 2000
+_COLUMNS = 8192  # differences held for all draws at a time: 128 MiB
+Values = NDArray[np.float64]
+Limits = dict[str, tuple[float, float]]
+Changes = dict[str, Difference]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The vector s: from counts of a set of pictures to miou, accuracy, boundary, thin, iou:c, boundary:c, trimap:t."""
+
+    classes: int
+    thin: tuple[int, ...]
+    distances: int
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        each = [f"{name}:{c}" for name in ("iou", "boundary") for c in range(self.classes)]
+        return ("miou", "accuracy", "boundary", "thin", *each, *(f"trimap:{t}" for t in range(self.distances)))
+
+    def pack(self, counts: Counts) -> NDArray[np.int64]:
+        """(N,X): confusion, boundary and trimap counts of each picture side by side; what is absent counts 0."""
+        total, square = len(counts.names), self.classes**2
+        boundary = np.zeros((total, self.classes, 4), np.int64) if counts.boundary is None else counts.boundary
+        packed = [counts.confusion.reshape(total, square), boundary.reshape(total, -1)]
+        if counts.trimap is not None and counts.trimap.shape[1] == self.distances:
+            packed.append(counts.trimap.reshape(total, -1))
+        else:
+            packed.append(np.zeros((total, self.distances * square), np.int64))
+        return np.concatenate(packed, axis=1)
+
+    def __call__(self, packed: NDArray[Any]) -> Values:
+        """(...,X) -> (...,K), NaN where there is nothing to measure."""
+        lead, square = packed.shape[:-1], self.classes**2
+        confusion, boundary, trimap = np.split(packed, [square, square + 4 * self.classes], axis=-1)
+        confusion = confusion.reshape(*lead, self.classes, self.classes)
+        boundary = boundary.reshape(*lead, self.classes, 4)
+        trimap = trimap.reshape(*lead, self.distances, self.classes, self.classes)
+        iou, f = scores.iou(confusion), scores.boundary_prf(boundary)[2]
+        thin = _mean_present(iou[..., list(self.thin)])
+        single = (scores.miou(confusion), scores.pixel_accuracy(confusion), scores.boundary_f(boundary), thin)
+        return np.concatenate([np.stack(single, -1), iou, f, scores.miou(trimap)], axis=-1)
+
+
+def resample(
+    rows: Sequence[Sequence[Counts]], *, classes: int, thin: tuple[int, ...]
+) -> tuple[list[Limits], dict[tuple[int, int], Changes]]:
+    """Intervals of each row and the differences (a, b), a < b, of every two.
+
+    rows: the counts of each row's seeds, all of the same pictures in the same order and groups.
+    """
+    every = [counts for row in rows for counts in row]
+    distances = max((counts.trimap.shape[1] for counts in every if counts.trimap is not None), default=0)
+    measures = Measures(classes, thin, distances)
+    packed = np.stack([measures.pack(counts) for counts in every], axis=1)  # (N,R,X)
+    ends = np.cumsum([len(row) for row in rows])
+    slices = [slice(end - len(row), end) for end, row in zip(ends.tolist(), rows, strict=True)]
+
+    def by_row(totals: NDArray[Any]) -> Values:  # (...,R,X) -> (...,rows,K)
+        found = measures(totals)
+        return np.stack([found[..., seeds, :].mean(-2) for seeds in slices], axis=-2)
+
+    groups, keys = every[0].groups, measures.keys
+    limits = iter(interval_by_class(lambda totals: _flat(by_row(totals)), packed, groups, draws=DRAWS))
+    intervals = [{key: next(limits) for key in keys} for _ in rows]
+    values = by_row(packed.sum(0, dtype=np.float64))
+    pairs = list(itertools.combinations(range(len(rows)), 2))
+    size = max(1, _COLUMNS // len(keys))
+    differences: dict[tuple[int, int], Changes] = {}
+    for some in (pairs[start : start + size] for start in range(0, len(pairs), size)):
+        first, second = [a for a, _ in some], [b for _, b in some]
+
+        def change(totals: NDArray[Any], first: list[int] = first, second: list[int] = second) -> Values:
+            found = by_row(totals)
+            return _flat(found[..., second, :] - found[..., first, :])
+
+        limits = iter(interval_by_class(change, packed, groups, draws=DRAWS))
+        for a, b in some:
+            each = zip(keys, (values[b] - values[a]).tolist(), strict=True)
+            differences[a, b] = {key: Difference(value, *next(limits)) for key, value in each}
+    return intervals, differences
+
+
+def _flat(values: Values) -> Values:
+    """(...,R,K) -> (...,R*K)"""
+    return values.reshape(*values.shape[:-2], -1)
+
+
+def _mean_present(values: Values) -> Values:
+    """(...,K) -> (...) mean of what is not NaN; NaN where nothing is left."""
+    present = ~np.isnan(values)
+    count = present.sum(-1)
+    nothing = np.full(count.shape, np.nan)
+    mean: Values = np.divide(np.where(present, values, 0.0).sum(-1), count, out=nothing, where=count > 0)
+    return mean

@@ -1,0 +1,1 @@
+"""One regime a file: how batches become losses."""

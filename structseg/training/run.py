@@ -1,0 +1,337 @@
+"""From a configuration to a finished run folder: check, build, train, score.
+
+Everything a user can get wrong is found before the folder is made. A run that was killed goes on with `resume`; its
+weights, order, augmentation and log come out as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from structseg import build, runs
+from structseg.config import Config, difference, merge, override, read_toml, to_toml
+from structseg.data import open_format
+from structseg.data.check import check_split
+from structseg.data.fingerprint import fingerprint, frequencies
+from structseg.data.formats import Format
+from structseg.data.loader import Augmentation, batches
+from structseg.errors import CheckpointError, ConfigError, DataError
+from structseg.inference.device import pick_device
+from structseg.inference.evaluate import count, evaluate
+from structseg.inference.load import load, save_weights
+from structseg.inference.predictor import Predictor
+from structseg.models.segmenter import build as build_model
+from structseg.training import hooks
+from structseg.training.hooks import Console, Log
+from structseg.training.loop import Record, run
+from structseg.training.regimes.supervised import Term
+from structseg.training.state import State
+from structseg.types import Batch, Item
+
+# Keys that may change when a run goes on: they do not change its result.
+_FREE_ON_RESUME = ("data.root", "data.workers", "log_every", "save_every", "evaluation.pictures", "evaluation.draws")
+
+
+@dataclass
+class Parts:
+    """All that a run is made of."""
+
+    config: Config
+    dataset: Format
+    items: tuple[Item, ...]
+    regime: Any
+    state: State
+    device: torch.device
+    about: dict[str, Any]  # plain facts that go into meta.json and every checkpoint
+
+
+def check_names(config: Config) -> None:
+    """Raise ConfigError for a name that is in no file, before anything heavy is imported or made."""
+    build.check("data.formats", config.data.format, "data.format")
+    build.check("training.regimes", config.regime, "regime")
+    for place, term in enumerate(config.losses):
+        build.check("losses", term.name, f"losses.{place}.name")
+    if config.model.name:
+        build.check("models.nets", config.model.name, "model.name")
+    else:
+        build.check("models.backbones", config.model.backbone, "model.backbone")
+        build.check("models.heads", config.model.head, "model.head")
+    if config.evaluation.split not in ("train", "val", "test"):
+        raise ConfigError(f"evaluation.split = '{config.evaluation.split}' is not train, val or test")
+    if config.optim.batch == 1 and not config.model.freeze_norm:
+        raise ConfigError(
+            "optim.batch = 1: batch normalisation needs at least 2 pictures; raise it or set model.freeze_norm=true"
+        )
+    if not config.losses:
+        raise ConfigError("losses is empty; give at least one, e.g. cross_entropy")
+
+
+def prepare(config: Config, *, device: str = "auto") -> Parts:
+    """Check and build everything in memory; nothing is written."""
+    check_names(config)
+    chosen = pick_device(device)
+    dataset = open_format(config.data)
+    items = dataset.items(config.data.train)
+    check_split(dataset, config.data.train)
+    if config.evaluation.every:
+        check_split(dataset, config.data.val)
+    check_split(dataset, split_of(config))
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, dataset.labels.num_classes).to(chosen, memory_format=torch.channels_last)
+    terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
+    regime = build.create(
+        "training.regimes", config.regime, config.regime_options, key="regime", model=model, terms=terms
+    ).to(chosen)
+    state = State(regime.trained(), config.optim)
+    return Parts(config, dataset, items, regime, state, chosen, _about(config, dataset, model, terms))
+
+
+def split_of(config: Config) -> str:
+    """Name of the split that metrics.json is about."""
+    name: str = getattr(config.data, config.evaluation.split)
+    return name
+
+
+def _term(config: Config, place: int, dataset: Format, items: tuple[Item, ...]) -> Term:
+    term = config.losses[place]
+    by_rule = isinstance(term.options.get("class_weights"), str)
+    loss = build.create(
+        "losses",
+        term.name,
+        _tuples(term.options),
+        key=f"losses.{place}.options",
+        num_classes=dataset.labels.num_classes,
+        ignore_index=dataset.labels.ignore_index,
+        class_frequencies=frequencies(dataset, items) if by_rule else None,
+    )
+    return Term(term.name, loss, term.weight, term.decay, term.at)
+
+
+def _tuples(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+
+
+def _about(config: Config, dataset: Format, model: nn.Module, terms: list[Term]) -> dict[str, Any]:
+    splits = {config.data.train, split_of(config)} | ({config.data.val} if config.evaluation.every else set())
+    return {
+        "recipe": config.recipe,
+        "seed": config.seed,
+        "labels": dataset.labels.as_dict(),
+        "data_fingerprint": {split: fingerprint(dataset, split) for split in sorted(splits)},
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "loss_parameters": sum(p.numel() for term in terms for p in term.loss.parameters()),
+        "selection_split": config.data.val if config.evaluation.every and config.evaluation.select != "last" else "",
+        "versions": build.versions(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+    }
+
+
+# ------------------------------------------------------------------------------------------------ train
+
+
+def train(
+    config: Config, *, out: Path, resume: bool = False, device: str = "auto", quiet: bool = False
+) -> dict[str, Any]:
+    """Train and score `config` in the folder `out`; the content of metrics.json, or {} where a signal stopped it.
+
+    Raises ConfigError, DataError or CheckpointError, each in one line, before anything is written.
+    """
+    out = Path(out)
+    _check_out(out, config, resume=resume)
+    parts = prepare(config, device=device)
+    content = _saved(out, parts) if resume else None
+    with runs.fresh_folder(out):
+        for path in runs.leftovers(out):
+            path.unlink()
+        if content is not None:
+            parts.state.restore(content, out / runs.STATE)
+        else:
+            runs.write_text(out / runs.CONFIG, to_toml(config))
+        return _train(parts, out, Console(quiet=quiet))
+
+
+def _check_out(out: Path, config: Config, *, resume: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; give a folder")
+    if not runs.is_run(out):
+        if out.is_dir() and set(out.iterdir()) - set(runs.leftovers(out)):
+            raise ConfigError(f"--out {out} is not empty and holds no run; choose another folder")
+        return
+    if not resume:
+        raise ConfigError(f"{out} holds a run already; add --resume to go on, or choose another --out")
+    path = out / runs.CONFIG
+    changed = {
+        key: values
+        for key, values in difference(merge(Config(), read_toml(path), path), config).items()
+        if key not in _FREE_ON_RESUME
+    }
+    if changed:
+        key, (before, now) = next(iter(changed.items()))
+        raise ConfigError(
+            f"--resume: {path} has {key} = {before!r}, now it is {now!r}; give the same recipe and keys, "
+            "or choose another --out"
+        )
+
+
+def _saved(out: Path, parts: Parts) -> dict[str, Any] | None:
+    """The checkpoint to go on from; None where the run was stopped before its first one."""
+    if not (out / runs.STATE).exists():
+        return None
+    content = State.read(out / runs.STATE)
+    before, now = content["about"], parts.about
+    if before["labels"] != now["labels"]:
+        raise CheckpointError(f"{out / runs.STATE} was trained with another label table than {now['labels']['source']}")
+    train_split = parts.config.data.train
+    if before["data_fingerprint"][train_split] != now["data_fingerprint"][train_split]:
+        raise CheckpointError(
+            f"{out / runs.STATE}: the pictures of split '{train_split}' have changed since the run began "
+            f"(data.root = {parts.config.data.root}); restore them or train again"
+        )
+    return content
+
+
+def _train(parts: Parts, out: Path, console: Console) -> dict[str, Any]:
+    config, state = parts.config, parts.state
+    began = time.perf_counter()
+    spent = _spent(out) if state.step else 0.0
+    log = Log(out, step=state.step)
+    meta = {**parts.about, "device": str(parts.device)}
+    runs.write_json(out / runs.META, meta)
+    console.say(_headline(parts, out))
+
+    def save(now: State) -> None:
+        now.save(out / runs.STATE, **parts.about)
+
+    def keep(now: State) -> None:
+        _keep(now, out, parts.about)
+
+    every = config.evaluation.every
+    selection = parts.dataset.items(config.data.val) if every else ()
+    with hooks.Stop(save) as stop:
+        steps = [
+            hooks.Report(log, every=config.log_every, show=console.progress),
+            hooks.Kernels(log, parts.regime, every=every or config.log_every * 5),
+            hooks.Evaluate(
+                log,
+                every=every,
+                select=config.evaluation.select,
+                score=lambda model: quick_scores(parts, model, selection),
+                keep=keep,
+                show=console.say,
+            ),
+            hooks.Checkpoint(save, every=config.save_every, also=every),
+            stop,
+        ]
+        try:
+            run(state, parts.regime, streams(parts), device=parts.device, hooks=steps)
+        except Exception as error:
+            log.write("stop", state.step, reason=str(error).splitlines()[0])
+            raise
+    if stop.signal and state.step < config.optim.steps:
+        log.write("stop", state.step, reason="stopped by a signal")
+        console.say(f"stopped at step {state.step}, saved; go on with --resume")
+        raise SystemExit(128 + stop.signal)
+    if state.best_step < 0:
+        keep(state)
+    meta["train_seconds"] = spent + time.perf_counter() - began
+    meta["chosen_step"] = state.best_step if state.best_step >= 0 else state.step
+    meta["kernels"] = _kernels(parts, meta["chosen_step"], log)
+    runs.write_json(out / runs.META, meta)
+    console.say(f"scores {split_of(config)} with the weights of step {meta['chosen_step']}")
+    model = load(out, device=parts.device)
+    metrics: dict[str, Any] = score(model, parts.dataset, config, out=out, device=parts.device)
+    return metrics
+
+
+def _spent(out: Path) -> float:
+    """Seconds of training that an interrupted run had spent, from its log."""
+    rows = [row for row in runs.read_log(out) if row["kind"] == "train"]
+    steps = [0, *(row["step"] for row in rows)]
+    return sum((row["step"] - before) / row["rate"] for before, row in zip(steps, rows, strict=False))
+
+
+def _keep(state: State, out: Path, about: dict[str, Any]) -> None:
+    """Write the weights that users load. Each file stands alone: the facts about it are in its own header."""
+    facts = {**about, "step": state.step}
+    save_weights(state.trained["model"], out / runs.MODEL, facts)
+    if state.average:
+        save_weights(state.average.module, out / runs.EMA, facts)
+
+
+def _kernels(parts: Parts, step: int, log: Log) -> dict[str, Any] | None:
+    rows = [row for row in runs.read_log(log.path.parent) if row["kind"] == "kernels" and row["step"] <= step]
+    if not rows:
+        return None
+    return {name: rows[-1][name] for name in ("kernel_sizes", "edge", "interior")}
+
+
+def streams(parts: Parts) -> dict[str, Iterator[Batch]]:
+    """The batches that are still to come, by stream name."""
+    data, optim = parts.config.data, parts.config.optim
+    augmentation = Augmentation(crop=data.crop, scale=data.scale, mirror=data.mirror, jitter=data.jitter)
+    return {
+        name: batches(
+            parts.dataset,
+            parts.items,
+            seed=parts.config.seed,
+            stream=name,
+            batch=optim.batch,
+            start=parts.state.step * optim.accumulate,
+            stop=optim.steps * optim.accumulate,
+            augmentation=augmentation,
+            workers=data.workers,
+        )
+        for name in parts.regime.needs
+    }
+
+
+def quick_scores(parts: Parts, model: nn.Module, items: Sequence[Item]) -> dict[str, float]:
+    """mIoU and boundary F on `items`, without bands and intervals."""
+    predictor = Predictor.from_config(model, parts.dataset.labels, parts.config.inference, parts.device)
+    counts = count(predictor, parts.dataset, items, tolerance=parts.config.evaluation.tolerance, distances=())
+    return {"miou": counts.miou(), "boundary_f": counts.boundary_f()}
+
+
+def score(model: nn.Module, dataset: Format, config: Config, *, out: Path | None, device: torch.device) -> Any:
+    """The content of metrics.json for `model` on the final split of `config`, written to `out`."""
+    predictor = Predictor.from_config(model, vars(model)["labels"], config.inference, device)
+    settings = config.evaluation
+    return evaluate(
+        predictor,
+        dataset,
+        split_of(config),
+        name=config.data.format,
+        tolerance=settings.tolerance,
+        pictures=settings.pictures,
+        draws=settings.draws,
+        folder=out,
+    )
+
+
+def rescore(path: Path, overrides: Sequence[str], *, out: Path | None, device: str = "auto") -> dict[str, Any]:
+    """Score the model of a run folder again, with differences such as `inference.mirror=true` or `data.root=...`."""
+    chosen = pick_device(device)
+    model = load(path, device=chosen)
+    config = override(vars(model)["config"], overrides)
+    dataset = open_format(config.data)
+    check_split(dataset, split_of(config))
+    metrics: dict[str, Any] = score(model, dataset, config, out=out, device=chosen)
+    return metrics
+
+
+def _headline(parts: Parts, out: Path) -> str:
+    config = parts.config
+    begin = f"goes on at step {parts.state.step}" if parts.state.step else "starts"
+    losses = " + ".join(f"{term.weight:g} {term.name}" for term in config.losses)
+    return (
+        f"{out} {begin}: {len(parts.items)} pictures, {parts.dataset.labels.num_classes} classes, "
+        f"{parts.about['parameters'] / 1e6:.2f} M parameters, {losses}, {config.optim.steps} steps on {parts.device}"
+    )

@@ -1,0 +1,93 @@
+"""The fused kernel against autograd of the readable one: every shape of weights, any blocks; options, compilation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from structseg.errors import ConfigError
+from structseg.losses import AdaptiveAffinityField, AffinityField
+from structseg.losses.kernels import fused, reference
+
+KERNELS = (3, 7, 5)
+
+
+def problem(classes: int = 3, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    """Probabilities, some beyond the clip, and labels with holes."""
+    logits = 5 * torch.randn(3, classes, 9, 11, dtype=dtype)
+    labels = torch.randint(-1, max(classes, 2), (3, 3, 11)).repeat_interleave(3, 1)
+    return (logits.softmax(1) if classes > 1 else logits.sigmoid()).requires_grad_(), labels
+
+
+@pytest.mark.parametrize("block", [2**23, 350, 1], ids=["one block", "some blocks", "plane by plane"])
+@pytest.mark.parametrize("pair_rule", ["mirrored", "simple"])
+@pytest.mark.parametrize(
+    ("classes", "weights"),
+    [(3, (3, 1, 1, 1, 1)), (3, (3, 3, 1, 9, 11)), (3, (3, 1, 3, 1, 1)), (3, (3, 3, 3, 9, 11)), (1, (3, 3, 1, 9, 11))],
+    ids=["alike", "by pixel", "by channel", "by element", "sigmoid"],
+)
+def test_fused_is_the_reference(
+    classes: int, weights: tuple[int, ...], pair_rule: str, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "CPU_BLOCK", block)
+    probabilities, labels = problem(classes)
+    maps = [torch.rand(weights, dtype=torch.float64).requires_grad_() for _ in range(2)]
+    results = []
+    for form in (fused.affinity, reference.affinity):
+        value = form(probabilities, labels, *maps, kernel_sizes=KERNELS, margin=2.5, pair_rule=pair_rule)
+        results.append((value.detach(), *torch.autograd.grad(3 * value, (probabilities, *maps))))
+    for got, expected in zip(*results, strict=True):
+        assert got.shape == expected.shape
+        torch.testing.assert_close(got, expected, rtol=1e-11, atol=1e-11)
+
+
+def test_confident_predictions_in_float32() -> None:
+    """The interior mean of a trained network is tiny beside its edge channels and must not drown in them."""
+    labels = torch.randint(0, 5, (2, 4, 4)).repeat_interleave(6, 1).repeat_interleave(6, 2)
+    logits = 12 * torch.nn.functional.one_hot(labels, 5).movedim(-1, 1).double() + 0.1 * torch.randn(2, 5, 24, 24)
+    loss = AffinityField()
+    for (_, sum64, _), (_, sum32, _) in zip(
+        loss.parts(logits, labels), loss.parts(logits.float(), labels), strict=True
+    ):
+        torch.testing.assert_close(sum32.double(), sum64, rtol=1e-4, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch.compile's own doing
+def test_under_compile() -> None:
+    logits, target = torch.randn(1, 3, 8, 8).requires_grad_(), torch.randint(0, 3, (1, 8, 8))
+    loss = AdaptiveAffinityField(num_classes=3)
+    compiled = torch.compile(lambda logits: loss(2 * logits, target), backend="eager")
+    expected, value = loss(2 * logits, target), compiled(logits)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(torch.autograd.grad(value, logits), torch.autograd.grad(expected, logits))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernel_sizes": (3, 4)}, "kernel size 4"),
+        ({"kernel_sizes": (1,)}, "kernel size 1"),
+        ({"kernel_sizes": ()}, "kernel_sizes is empty"),
+        ({"pair_rule": "mirored"}, "did you mean 'mirrored'"),
+        ({"weight_by": "channels"}, "did you mean 'channel'"),
+        ({"num_classes": 0}, "num_classes 0"),
+    ],
+)
+def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        AdaptiveAffinityField(**{"num_classes": 3, **options})
+
+
+def test_options_of_the_single_size() -> None:
+    with pytest.raises(ConfigError, match="kernel size 2"):
+        AffinityField(kernel_size=2)
+    with pytest.raises(ConfigError, match="known: mirrored, simple"):
+        AffinityField(pair_rule="x")
+
+
+def test_logits_of_another_number_of_classes() -> None:
+    with pytest.raises(ConfigError, match="4 channels, but num_classes is 3"):
+        AdaptiveAffinityField(num_classes=3)(torch.zeros(1, 4, 5, 5), torch.zeros(1, 5, 5, dtype=torch.int64))

@@ -1,0 +1,85 @@
+"""The affinity kernel, both forms, and AffinityField against the numbers of the released code (affinity.npz)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from affinity_cases import CASES, DTYPES, IGNORE, INTERIOR_WEIGHT, MARGIN, SIZES, check, known, tensors
+from torch import Tensor
+
+from structseg.losses import AffinityField
+from structseg.losses.kernels import fused, reference
+from structseg.losses.kernels.pairs import directions, element_counts, pair_counts, valid_pairs
+from structseg.losses.sampling import inverse
+
+FORMS = {"fused": fused.affinity, "reference": reference.affinity}
+KINDS = ("edge", "not_edge")
+
+
+def test_the_cases_are_all_of_the_file(golden: Path) -> None:
+    meta = json.loads((golden / "aaf" / "losses_meta.json").read_text())
+    assert sorted(meta["cases"]) == sorted(CASES)
+    assert (meta["margin"], meta["lambda_not_edge"], meta["ignore"]) == (MARGIN, INTERIOR_WEIGHT, IGNORE)
+    assert meta["eps"] == reference.CLIP
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pairs_and_counts(golden: Path, case: str) -> None:
+    logits, target = tensors(golden, case, torch.float64)
+    labels = known(logits, target)
+    pairs = pair_counts(labels, kernel_sizes=SIZES, pair_rule="mirrored")
+    elements = element_counts(pairs, logits.shape[1])
+    with np.load(golden / "aaf" / "affinity.npz") as arrays:
+        for s, size in enumerate(SIZES, start=1):
+            ignored = torch.stack([~valid_pairs(labels, d, "mirrored") for d in directions(size)], dim=-1)
+            np.testing.assert_array_equal(ignored.numpy(), arrays[f"{case}/s{s}_ignore8"])
+            counts = [arrays[f"{case}/s{s}_{kind}_count"] for kind in KINDS]
+            np.testing.assert_array_equal(elements[s - 1].numpy(), counts)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("case", CASES)
+def test_sums_means_and_gradients(golden: Path, case: str, form: str, dtype: str) -> None:
+    logits, target = tensors(golden, case, DTYPES[dtype])
+    labels, probabilities = known(logits, target), logits.softmax(1)
+    counts = element_counts(pair_counts(labels, kernel_sizes=SIZES, pair_rule="mirrored"), logits.shape[1])
+    one, zero = logits.new_ones(1, 1, 1, 1, 1), logits.new_zeros(1, 1, 1, 1, 1)
+    with np.load(golden / "aaf" / "affinity.npz") as arrays:
+        for s, size in enumerate(SIZES, start=1):
+            for k, (kind, maps) in enumerate(zip(KINDS, ((one, zero), (zero, one)), strict=True)):
+                total = FORMS[form](
+                    probabilities, labels, *maps, kernel_sizes=(size,), margin=MARGIN, pair_rule="mirrored"
+                )
+                mean = total * inverse(counts[s - 1, k].to(total.dtype))
+                slope_probabilities, slope = torch.autograd.grad(mean, (probabilities, logits), retain_graph=True)
+                check(total, arrays[f"{case}/{dtype}/s{s}_{kind}_sum"], dtype)
+                check(mean, arrays[f"{case}/{dtype}/s{s}_{kind}_mean"], dtype)
+                if dtype == "f64" or case != "saturated":  # there 1 - P is 1e-4 give or take float32's 6e-8
+                    check(slope, arrays[f"{case}/f64/s{s}_{kind}_grad_logits"], dtype)
+                if (name := f"{case}/f64/s{s}_{kind}_grad_probs") in arrays and dtype == "f64":
+                    check(slope_probabilities, arrays[name], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_affinity_field(golden: Path, case: str, dtype: str) -> None:
+    logits, target = tensors(golden, case, DTYPES[dtype])
+    loss = AffinityField(interior_weight=INTERIOR_WEIGHT)
+    total = loss(logits, target)
+    total.backward()
+    means = [s * inverse(n).to(s.dtype) for _, s, n in loss.parts(logits, target)]
+    with np.load(golden / "aaf" / "affinity.npz") as arrays:
+        prefix = f"{case}/{dtype}/orig_"
+        expected = [arrays[f"{prefix}{kind}_mean"] for kind in KINDS]
+        for mean, value in zip(means, expected, strict=True):
+            check(mean, value, dtype)
+        check(total, np.nan_to_num(expected[0]) + INTERIOR_WEIGHT * np.nan_to_num(expected[1]), dtype)
+        if not np.isnan(arrays[f"{prefix}total"]):
+            check(total, arrays[f"{prefix}total"], dtype)
+        assert isinstance(logits.grad, Tensor)
+        check(logits.grad, arrays[f"{prefix}grad_logits"], dtype)

@@ -1,0 +1,129 @@
+"""Every head keeps its word on stride, sizes and the last feature."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from structseg import build
+from structseg.errors import ConfigError
+from structseg.models.backbones.resnet import ResNet
+from structseg.models.heads import Head
+from structseg.models.heads.deeplabv3plus import DeepLabV3Plus
+from structseg.models.heads.fcn import FCN
+from structseg.models.heads.top_down import TopDown
+from structseg.models.layers.blocks import enlarge
+
+CHANNELS = (4, 6, 8, 10, 12)
+STRIDES = {8: (2, 4, 8, 8, 8), 16: (2, 4, 8, 16, 16), 32: (2, 4, 8, 16, 32)}
+SMALL = {"deeplabv3plus": {"width": 8, "skip_width": 4}, "top_down": {"width": 8}, "fcn": {"hidden": 8}}
+
+
+def features(strides: tuple[int, ...], height: int, width: int, batch: int = 2) -> list[Tensor]:
+    sizes = [(-(-height // stride), -(-width // stride)) for stride in strides]
+    return [torch.randn(batch, depth, *size) for depth, size in zip(CHANNELS, sizes, strict=True)]
+
+
+@pytest.mark.parametrize("output_stride", [8, 16, 32])
+@pytest.mark.parametrize("name", sorted(build.names("models.heads")))
+def test_contract(name: str, output_stride: int) -> None:
+    strides = STRIDES[output_stride]
+    context = {"channels": CHANNELS, "strides": strides, "num_classes": 5}
+    for options in ({}, SMALL.get(name, {})):
+        head: Head = build.create("models.heads", name, options, **context).eval()
+        for height, width in ((65, 97), (64, 32), (1, 1), (2, 33)):
+            given = features(strides, height, width)
+            logits, feature = head(given)
+            assert logits.shape == (2, 5, -(-height // head.stride), -(-width // head.stride))
+            assert feature.shape[2:] == logits.shape[2:]
+            torch.testing.assert_close(head.get_submodule("classifier")(feature), logits)
+            assert torch.equal(head(given)[0], logits)
+        last = [one.to(memory_format=torch.channels_last) for one in given]
+        torch.testing.assert_close(head(last)[0], logits, rtol=1e-4, atol=1e-5)
+    assert logits.abs().max() < 1  # starts near uniform
+    head.train()
+    head(features(strides, 128, 128))[0].square().mean().backward()
+    assert not [key for key, weight in head.named_parameters() if weight.grad is None]
+    with pytest.raises(ConfigError, match="has no option 'widht'"):
+        build.create("models.heads", name, {"widht": 3}, **context)
+    with pytest.raises(ConfigError, match=r"dropout: 1\.5 is not a number from 0 to 1"):
+        build.create("models.heads", name, {"dropout": 1.5}, **context)
+
+
+def test_fcn_is_a_classifier() -> None:
+    head = FCN(channels=CHANNELS, strides=STRIDES[8], num_classes=3).eval()
+    given = features(STRIDES[8], 33, 40)
+    weight, bias = head.classifier.weight[:, :, 0, 0], head.classifier.bias
+    expected = torch.einsum("cd,bdhw->bchw", weight, given[-1]) + bias[:, None, None]
+    torch.testing.assert_close(head(given)[0], expected)
+    assert head.stride == 8
+    assert sum(one.numel() for one in head.parameters()) == 3 * (12 + 1)
+
+
+def test_dropout_acts_in_training_only_and_spares_the_feature() -> None:
+    head = FCN(channels=CHANNELS, strides=STRIDES[8], num_classes=3, dropout=0.5).train()
+    given = features(STRIDES[8], 64, 64)
+    first, second = head(given), head(given)
+    assert not torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+
+
+def test_deeplab_trains_on_one_picture_of_one_cell() -> None:
+    """The pooled branch has one cell: with batch norm a batch of one would fail there."""
+    head = DeepLabV3Plus(channels=CHANNELS, strides=STRIDES[16], num_classes=3, width=8, skip_width=4).train()
+    head(features(STRIDES[16], 32, 32, batch=1))[0].sum().backward()
+
+
+@pytest.mark.parametrize(("output_stride", "rates"), [(8, (12, 24, 36)), (16, (6, 12, 18)), (32, (3, 6, 9))])
+def test_deeplab_rates_follow_the_stride(output_stride: int, rates: tuple[int, ...]) -> None:
+    head = DeepLabV3Plus(channels=CHANNELS, strides=STRIDES[output_stride], num_classes=3, width=8)
+    found = {module.dilation[0] for module in head.aspp.modules() if isinstance(module, nn.Conv2d)}
+    assert found == {1, *rates}
+
+
+def test_deeplab_needs_stride_4() -> None:
+    with pytest.raises(ConfigError, match="stride-4"):
+        DeepLabV3Plus(channels=(8,), strides=(16,), num_classes=2)
+
+
+@pytest.mark.parametrize("stride", [2, 4, 8, 16, 32])
+def test_top_down_strides(stride: int) -> None:
+    head = TopDown(channels=CHANNELS, strides=STRIDES[32], num_classes=3, width=8, stride=stride).eval()
+    assert head(features(STRIDES[32], 70, 50))[0].shape[2:] == (-(-70 // stride), -(-50 // stride))
+    with pytest.raises(ConfigError, match="stride: 3 is not one of 2, 4, 8, 16, 32"):
+        TopDown(channels=CHANNELS, strides=STRIDES[32], num_classes=3, stride=3)
+
+
+@torch.no_grad()
+def test_top_down_is_a_sum_of_enlarged_laterals() -> None:
+    head = TopDown(channels=CHANNELS, strides=STRIDES[32], num_classes=3, width=8).double().eval()
+    given = [one.double() for one in features(STRIDES[32], 64, 96)]
+    total = torch.zeros(())
+    for lateral, one in zip(reversed(head.laterals), reversed(given[1:]), strict=True):
+        if total.dim():
+            total = F.interpolate(total, size=one.shape[2:], mode="bilinear", align_corners=False)
+        total = total + lateral(one)
+    torch.testing.assert_close(head(given)[1], head.mix(total))
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 4])
+def test_enlarge_keeps_cells_in_place(ratio: int) -> None:
+    """Enlarged to a cut size, the cells that are left are those of the uncut size."""
+    coarse = torch.randn(1, 2, 4, 5)
+    whole = enlarge(coarse, ratio, torch.empty(1, 1, 4 * ratio, 5 * ratio))
+    assert torch.equal(whole, F.interpolate(coarse, size=(4 * ratio, 5 * ratio), mode="bilinear", align_corners=False))
+    cut = enlarge(coarse, ratio, torch.empty(1, 1, 4 * ratio - (ratio > 1), 4 * ratio + 1))
+    assert torch.equal(cut, whole[:, :, : cut.shape[2], : cut.shape[3]])
+
+
+@torch.no_grad()
+def test_a_longer_picture_does_not_move_what_is_far_from_its_end() -> None:
+    """Cells far from the lower edge are the same for 965 and 1024 rows: the pyramid does not stretch."""
+    backbone = ResNet(depth=10, width=4).eval()
+    head = TopDown(channels=backbone.channels, strides=backbone.strides, num_classes=3, width=8).eval()
+    image = torch.randn(1, 3, 1024, 32)
+    rows = 30 * 32 + 5
+    whole, part = (head(backbone(one))[0] for one in (image, image[:, :, :rows]))
+    torch.testing.assert_close(part[:, :, :128], whole[:, :, :128], rtol=1e-4, atol=1e-6)

@@ -1,0 +1,223 @@
+"""Backbone + head, modules from outside, and what `build` makes of a config."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from structseg import models
+from structseg.config import ModelConfig
+from structseg.errors import CheckpointError, ConfigError
+from structseg.models.backbones import IMAGENET_MEAN, IMAGENET_STD
+from structseg.models.segmenter import Outside, Segmenter, as_output
+from structseg.types import Output
+
+TINY = ModelConfig(backbone_options={"depth": 10, "width": 4}, head="top_down", head_options={"width": 8})
+
+
+def tiny(num_classes: int = 5, **changes: Any) -> Segmenter:
+    model = models.build(replace(TINY, **changes), num_classes)
+    assert isinstance(model, Segmenter)
+    return model
+
+
+@torch.no_grad()
+def test_any_size_and_dtype() -> None:
+    model = tiny().eval()
+    for height, width in ((1, 1), (3, 70), (65, 97)):
+        image = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)
+        output = model(image)
+        assert isinstance(output, Output)
+        assert output.logits.shape == (2, 5, -(-height // 4), -(-width // 4))
+        assert output.features is not None
+        assert output.features.shape[2:] == output.logits.shape[2:]
+        assert output.aux == ()
+        assert torch.equal(model(image.float()).logits, output.logits)
+        last = model(image.to(memory_format=torch.channels_last)).logits
+        torch.testing.assert_close(last, output.logits, rtol=1e-4, atol=1e-5)
+    assert model.stride == 4
+    assert model.double()(image).logits.dtype == torch.float64
+
+
+@torch.no_grad()
+def test_pictures_are_normalised_here() -> None:
+    model = tiny().eval()
+    image = torch.rand(1, 3, 40, 40) * 255
+    mean, std = (torch.tensor(one).view(1, 3, 1, 1) for one in (IMAGENET_MEAN, IMAGENET_STD))
+    expected, _ = model.head(model.backbone((image - mean) / std))
+    torch.testing.assert_close(model(image).logits, expected)
+    assert not [key for key in model.state_dict() if "mean" in key.split(".")[0] or key == "std"]
+
+
+def test_head_modules_hold_the_head_and_no_more() -> None:
+    model = tiny()
+    head = {id(one) for module in model.head_modules for one in module.parameters()}
+    assert head == {id(one) for one in model.head.parameters()}
+    assert not head & {id(one) for one in model.backbone.parameters()}
+
+
+@pytest.mark.parametrize("freeze_norm", [True, False])
+def test_freeze_norm(freeze_norm: bool) -> None:
+    model = tiny(freeze_norm=freeze_norm)
+    assert model.training
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    image = torch.rand(2, 3, 64, 64) * 255
+    model(image).logits.square().mean().backward()
+    after = model.state_dict()
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    assert any(key.startswith("head.") for key in moved)
+    assert any(key.startswith("backbone.") for key in moved) is not freeze_norm
+    scale = model.backbone.get_parameter("bn1.weight")
+    assert scale.requires_grad
+    assert scale.grad is not None
+    model.eval().train()
+    assert model.backbone.get_submodule("bn1").training is not freeze_norm
+    assert model.head.get_submodule("mix").training
+
+
+def test_frozen_norms_make_a_step_independent_of_the_batch() -> None:
+    model = tiny(freeze_norm=True)
+    first, second = torch.rand(2, 1, 3, 64, 64) * 255
+    features = model.backbone(model.normalise(torch.cat([first, second])))
+    for whole, alone in zip(features, model.backbone(model.normalise(first)), strict=True):
+        torch.testing.assert_close(whole[:1], alone, rtol=1e-4, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------ from outside
+
+WRAPS: dict[str, Callable[[Tensor], Any]] = {
+    "tensor": lambda logits: logits,
+    "out": lambda logits: OrderedDict(out=logits, aux=logits[:, :1]),
+    "logits": lambda logits: {"loss": torch.zeros(()), "logits": logits},
+    "first value": lambda logits: {"masks": logits, "more": None},
+    "object": lambda logits: SimpleNamespace(loss=None, logits=logits),
+    "tuple": lambda logits: (logits, None),
+    "list": lambda logits: [logits],
+    "output": lambda logits: Output(logits, aux=(logits,)),
+}
+
+
+class Returns(nn.Module):
+    def __init__(self, wrap: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+        self.wrap = wrap
+
+    def forward(self, image: Tensor) -> Any:
+        return self.wrap(self.conv(image))
+
+
+@pytest.mark.parametrize("kind", WRAPS)
+def test_outside(kind: str) -> None:
+    module = Returns(WRAPS[kind])
+    model = Outside(module, (10.0, 20.0, 30.0), (2.0, 4.0, 8.0))
+    image = torch.randint(0, 256, (1, 3, 4, 6), dtype=torch.uint8)
+    columns = (torch.tensor([10.0, 20.0, 30.0]).view(3, 1, 1), torch.tensor([2.0, 4.0, 8.0]).view(3, 1, 1))
+    output = model(image)
+    assert isinstance(output, Output)
+    torch.testing.assert_close(output.logits, module.conv((image - columns[0]) / columns[1]))
+    assert len(output.aux) == (kind == "output")
+    assert set(model.state_dict()) == {"module.conv.weight", "module.conv.bias"}
+
+
+@pytest.mark.parametrize("result", [None, "logits", {}, (), {"x": 3}, (None,), torch.zeros(2, 3), [torch.zeros(3)]])
+def test_outside_refuses_the_rest(result: Any) -> None:
+    with pytest.raises(ConfigError, match=r"return logits \(B,C,h,w\)"):
+        as_output(result)
+
+
+def test_my_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_nets.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self, *, num_classes, width=3):\n"
+        "        super().__init__(nn.Conv2d(3, width, 1), nn.Conv2d(width, num_classes, 1))\n"
+        "class Wrong:\n"
+        "    pass\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    config = ModelConfig(name="my_nets:Net", options={"width": 7}, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    model = models.build(config, 4)
+    assert isinstance(model, Outside)
+    image = torch.rand(1, 3, 5, 5)
+    torch.testing.assert_close(model(image).logits, model.module(image))
+    assert model.module[0].out_channels == 7
+    save_file(model.state_dict(), tmp_path / "run.safetensors")
+    again = models.build(ModelConfig(name="my_nets:Net", options={"width": 7}, init_from="run.safetensors"), 4)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    save_file(model.module.state_dict(), tmp_path / "plain.safetensors")
+    again = models.build(ModelConfig(name="my_nets:Net", options={"width": 7}, weights="plain.safetensors"), 4)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    with pytest.raises(ConfigError, match="has no option 'widht'; did you mean 'width'"):
+        models.build(ModelConfig(name="my_nets:Net", options={"widht": 7}), 4)
+    with pytest.raises(ConfigError, match=r"model\.name: my_nets:Wrong gave Wrong"):
+        models.build(ModelConfig(name="my_nets:Wrong"), 4)
+
+
+# ------------------------------------------------------------------------------------------------ build
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'resnet'"):
+        tiny(backbone="resnett", backbone_options={})
+    with pytest.raises(ConfigError, match="did you mean 'top_down'"):
+        tiny(head="topdown", head_options={})
+    with pytest.raises(ConfigError, match="no option 'dept'"):
+        tiny(backbone_options={"dept": 10})
+    with pytest.raises(ConfigError, match="no 'pspnett'"):
+        models.create("pspnett", num_classes=3)
+
+
+def test_weights_go_into_the_backbone(tmp_path: Path) -> None:
+    file = tmp_path / "backbone.pth"
+    source = tiny()
+    torch.save({"state_dict": {f"module.{k}": v for k, v in source.backbone.state_dict().items()}}, file)
+    model = tiny(weights=str(file))
+    for key, value in source.backbone.state_dict().items():
+        assert torch.equal(model.backbone.state_dict()[key], value)
+    assert not torch.equal(
+        model.head.get_parameter("classifier.weight"), source.head.get_parameter("classifier.weight")
+    )
+
+
+def test_init_from_another_class_count(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = tiny(5)
+    save_file(source.state_dict(), tmp_path / "model.safetensors")
+    with caplog.at_level(logging.INFO):
+        model = tiny(7, init_from=str(tmp_path))  # a run's folder
+    ours, theirs = model.state_dict(), source.state_dict()
+    left = {key for key in ours if not torch.equal(ours[key], theirs[key])}
+    assert left == {"head.classifier.weight", "head.classifier.bias"}
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "0 missing, 2 of another shape (head.classifier." in record.getMessage()
+    assert "head.classifier.weight ((5, 8, 1, 1), here (7, 8, 1, 1))" in record.getMessage()
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        same = tiny(5, init_from=str(tmp_path / "model.safetensors"))
+    assert all(torch.equal(value, theirs[key]) for key, value in same.state_dict().items())
+    assert caplog.records[0].levelno == logging.INFO
+    with pytest.raises(CheckpointError, match="nothing in it fits this model"):
+        tiny(5, init_from=str(tmp_path), backbone_options={"depth": 50, "width": 2}, head="fcn", head_options={})
+
+
+def test_import_without_pydantic_and_typer() -> None:
+    code = (
+        "import sys; sys.modules.update(pydantic=None, typer=None)\n"
+        "import structseg.models, structseg.models.backbones.resnet, structseg.models.heads.top_down\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
