@@ -144,7 +144,7 @@ class Config:
 
 _PARTS = (DataConfig, ModelConfig, LossConfig, OptimConfig, EvaluationConfig, InferenceConfig, Config)
 for _part in _PARTS:
-    _part.__pydantic_config__ = pydantic.ConfigDict(extra="forbid")  # type: ignore[attr-defined]  # pydantic's own hook
+    setattr(_part, "__pydantic_config__", pydantic.ConfigDict(extra="forbid"))  # noqa: B010  # pydantic's own hook
 _ADAPTER: pydantic.TypeAdapter[Config] = pydantic.TypeAdapter(Config)
 _FREE = {"options", "backbone_options", "head_options", "regime_options"}  # their keys are checked where they are built
 

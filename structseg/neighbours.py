@@ -7,9 +7,6 @@ Affinity Fields (ECCV 2018).
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 DIRECTIONS: tuple[tuple[int, int], ...] = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 HALF: tuple[tuple[int, int], ...] = ((0, 1), (1, -1), (1, 0), (1, 1))  # one direction of each opposite pair
 

@@ -24,15 +24,14 @@ def predict(
     """Write index PNG, colour PNG and overlay for each picture, at its own size."""
     from dataclasses import replace
 
+    from structseg.config import InferenceConfig
     from structseg.inference.load import load
     from structseg.inference.predict import find_pictures, predict_files
 
     pictures = find_pictures(files)
     network = load(model, device=device)
-    inference = network.config.inference
-    inference = replace(
-        inference, tile=inference.tile if tile < 0 else tile, mirror=mirror or inference.mirror
-    )
+    inference: InferenceConfig = vars(network)["config"].inference
+    inference = replace(inference, tile=inference.tile if tile < 0 else tile, mirror=mirror or inference.mirror)
     done = 0
     for prediction in predict_files(network, pictures, inference, probabilities=probabilities, device=device):
         prediction.save(out)

@@ -17,7 +17,9 @@ def score(
         list[str] | None, typer.Option(help="A=B: a prediction's name with A replaced by B is the truth's name.")
     ] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="A class to ignore, by name; repeat it for more.")] = None,
-    tolerance: Annotated[float, typer.Option(help="Of borders: below 1 a share of the diagonal, else pixels.")] = 0.0075,
+    tolerance: Annotated[
+        float, typer.Option(help="Of borders: below 1 a share of the diagonal, else pixels.")
+    ] = 0.0075,
     out: Annotated[Path | None, typer.Option(help="Write the scores to this JSON file.")] = None,
 ) -> None:
     """Score PREDICTIONS against TRUTH, ours or anyone's."""

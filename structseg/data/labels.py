@@ -300,7 +300,8 @@ def _apply_colours(mask: NDArray[Any], labels: Labels, path: Path | str) -> UInt
     places = table[packed]
     if np.count_nonzero(places) < places.size:
         raise _stray(packed[places == 0], labels, path, colours=True)
-    return np.take(ids, places)
+    result: UInt8 = ids[places]
+    return result
 
 
 def _stray(raw: NDArray[Any], labels: Labels, path: Path | str, *, colours: bool = False) -> DataError:

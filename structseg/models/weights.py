@@ -65,12 +65,13 @@ def load_weights(module: nn.Module, source: str | Path) -> Report:
 def load_fitting(module: nn.Module, source: str | Path) -> Report:
     """Fill what fits from a weight file or a run folder, leave the rest of `module` as it is.
 
-    Raises CheckpointError where the file cannot be read or nothing fits.
+    Raises CheckpointError where the file cannot be read or less than half of the module's weights fit: small vectors of
+    another network fit by chance.
     """
     path = Path(source) / runs.MODEL if Path(source).is_dir() else Path(source)
     report, fitting = _match(module, read_tensors(path), path, str)
-    if all(key.endswith(COUNTER) for key in report.loaded):
-        raise CheckpointError(f"{report}; nothing in it fits this model")
+    if sum(not key.endswith(COUNTER) for key in report.loaded) < len(report.missing) + len(report.shape):
+        raise CheckpointError(f"{report}; less than half of the model is in it: is it another network's?")
     module.load_state_dict(fitting, strict=False)
     return report
 

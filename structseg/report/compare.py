@@ -123,9 +123,12 @@ class Comparison:
     def mark(self, row: Row, key: str) -> Literal["best", "highest", ""]:
         """`best` where the row is clearly above every other one, `highest` where its number only is the largest."""
         others = [other for other in self.finished if other is not row and not math.isnan(other.value(key))]
-        if not others or math.isnan(row.value(key)) or any(other.value(key) > row.value(key) for other in others):
+        pairs = [self.pairs[other.index, row.index] for other in others]
+        if not pairs or math.isnan(row.value(key)) or any(other.value(key) > row.value(key) for other in others):
             return ""
-        clear = all(self.pairs[other.index, row.index].get(key).clear == "gain" for other in others)
+        if any(pair.state == "incomparable" for pair in pairs):
+            return ""
+        clear = all(pair.get(key).clear == "gain" for pair in pairs)
         return "best" if clear else "highest"
 
 

@@ -60,7 +60,7 @@ def page(comparison: Comparison) -> str:
         start=start,
         blocks={f"{a}-{b}": _block(pair) for (a, b), pair in comparison.pairs.items()},
         facts=_facts(comparison),
-        protocol=_protocol(comparison.b),
+        protocol=_protocols(comparison.finished),
         thin=[comparison.b.classes[place] for place in thin_classes(comparison.b)],
         has=_sections(comparison),
         pictures=chosen,
@@ -219,6 +219,16 @@ def _date(started: Any) -> tuple[str, str]:
     except ValueError:
         return "", ""
     return day.isoformat(), f"{day.day} {day:%B %Y}"
+
+
+def _protocols(rows: Sequence[Row]) -> str:
+    """The protocol of all rows, or a line for each protocol with the rows that it holds for."""
+    held: dict[str, list[str]] = {}
+    for row in rows:
+        held.setdefault(_protocol(row), []).append(row.title.removeprefix("+ "))
+    if len(held) == 1:
+        return next(iter(held))
+    return "\n".join(f"{', '.join(titles)}: {protocol or 'not recorded'}" for protocol, titles in held.items())
 
 
 def _protocol(row: Row) -> str:

@@ -31,13 +31,13 @@ def signed(value: float) -> str:
 
 def difference(change: Difference) -> str:
     """+4.4 ± 0.8 ▲; both ends instead of ± where one side is clearly longer. The same rule stands in page.js."""
-    sign = SIGNS[change.clear]
+    sign = f"\u00a0{SIGNS[change.clear]}"
     if math.isnan(change.value) or math.isnan(change.low):
-        return "" if math.isnan(change.value) else f"{signed(change.value)} {sign}"
+        return "" if math.isnan(change.value) else f"{signed(change.value)}{sign}"
     width, lean = change.high - change.low, abs(change.low + change.high - 2 * change.value)
     if lean <= max(0.002, 0.15 * width):
-        return f"{signed(change.value)} ± {points(width / 2)} {sign}"
-    return f"{signed(change.value)} ({signed(change.low)} to {signed(change.high)}) {sign}"
+        return f"{signed(change.value)} ± {points(width / 2)}{sign}"
+    return f"{signed(change.value)} ({signed(change.low)} to {signed(change.high)}){sign}"
 
 
 def verdict(comparison: Comparison) -> str:

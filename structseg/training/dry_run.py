@@ -32,10 +32,11 @@ def dry_run(config: Config, *, device: str = "auto") -> str:
     val = len(parts.dataset.items(config.data.val)) if rounds else 0
     final = len(parts.dataset.items(split_of(config)))
     total = step * config.optim.steps + picture * (rounds * val + final)
+    size = config.optim.batch * config.optim.accumulate
     lines = [
         f"pictures    {len(parts.items)} to train on, {val} at each of {rounds} evaluations, {final} at the end",
         f"model       {parts.about['parameters'] / 1e6:.2f} M parameters on {parts.device}",
-        f"steps       {config.optim.steps} of {config.optim.batch * config.optim.accumulate} pictures, {step:.2f} s each",
+        f"steps       {config.optim.steps} of {size} pictures, {step:.2f} s each",
         f"memory      {_memory(parts.device) / 2**30:.2f} GiB at the peak",
         f"time        about {duration(total)}",
         "nothing was written (--dry-run)",

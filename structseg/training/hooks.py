@@ -182,7 +182,7 @@ def duration(seconds: float) -> str:
 
 
 class Console:
-    """Lines for the person: on a terminal the progress line is rewritten in place, elsewhere lines follow each other."""
+    """Lines for the person; on a terminal the progress line is rewritten in place."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet

@@ -89,7 +89,8 @@ def run(
         state.update(steps())
         pictures = sum(len(batch.names) for group in groups for batch in group.values())
         record = Record(logs, time.perf_counter() - start, waited, pictures)
-        if any([hook(state, record) for hook in hooks]):
+        stops = [bool(hook(state, record)) for hook in hooks]  # each is called, whatever the others say
+        if any(stops):
             return
 
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def schedule(config: OptimConfig, step: int) -> float:
     """Factor of the learning rate at `step` of 0..steps-1: warm-up times poly, cosine or constant."""
     t = step / config.steps
-    warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+    warm: float = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
     if config.schedule == "poly":
-        return warm * (1 - t) ** config.power
+        return warm * float((1 - t) ** config.power)
     if config.schedule == "cosine":
         return warm * (1 + math.cos(math.pi * t)) / 2
     return warm
@@ -82,5 +82,5 @@ class Average:
         decay = min(self.decay, (1 + updates) / (10 + updates))
         for mean, value in zip(self.module.parameters(), self.source.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
-        for mean, value in zip(self.module.buffers(), self.source.buffers(), strict=True):
-            mean.copy_(value)
+        for kept, now in zip(self.module.buffers(), self.source.buffers(), strict=True):
+            kept.copy_(now)

@@ -23,7 +23,7 @@ from structseg.data.check import check_split
 from structseg.data.fingerprint import fingerprint, frequencies
 from structseg.data.formats import Format
 from structseg.data.loader import Augmentation, batches
-from structseg.errors import CheckpointError, ConfigError, DataError
+from structseg.errors import CheckpointError, ConfigError
 from structseg.inference.device import pick_device
 from structseg.inference.evaluate import count, evaluate
 from structseg.inference.load import load, save_weights
@@ -31,7 +31,7 @@ from structseg.inference.predictor import Predictor
 from structseg.models.segmenter import build as build_model
 from structseg.training import hooks
 from structseg.training.hooks import Console, Log
-from structseg.training.loop import Record, run
+from structseg.training.loop import Hook, run
 from structseg.training.regimes.supervised import Term
 from structseg.training.state import State
 from structseg.types import Batch, Item
@@ -85,11 +85,12 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
         check_split(dataset, config.data.val)
     check_split(dataset, split_of(config))
     torch.manual_seed(config.seed)
-    model = build_model(config.model, dataset.labels.num_classes).to(chosen, memory_format=torch.channels_last)
+    model = build_model(config.model, dataset.labels.num_classes)
     terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
     regime = build.create(
         "training.regimes", config.regime, config.regime_options, key="regime", model=model, terms=terms
     ).to(chosen)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
     state = State(regime.trained(), config.optim)
     return Parts(config, dataset, items, regime, state, chosen, _about(config, dataset, model, terms))
 
@@ -174,10 +175,9 @@ def _check_out(out: Path, config: Config, *, resume: bool) -> None:
         if key not in _FREE_ON_RESUME
     }
     if changed:
-        key, (before, now) = next(iter(changed.items()))
+        listed = ", ".join(f"{key} {before!r} -> {now!r}" for key, (before, now) in list(changed.items())[:3])
         raise ConfigError(
-            f"--resume: {path} has {key} = {before!r}, now it is {now!r}; give the same recipe and keys, "
-            "or choose another --out"
+            f"--resume: this is not the run of {path}: {listed}; give the same recipe and keys, or another --out"
         )
 
 
@@ -216,7 +216,7 @@ def _train(parts: Parts, out: Path, console: Console) -> dict[str, Any]:
     every = config.evaluation.every
     selection = parts.dataset.items(config.data.val) if every else ()
     with hooks.Stop(save) as stop:
-        steps = [
+        steps: list[Hook] = [
             hooks.Report(log, every=config.log_every, show=console.progress),
             hooks.Kernels(log, parts.regime, every=every or config.log_every * 5),
             hooks.Evaluate(
@@ -255,7 +255,7 @@ def _spent(out: Path) -> float:
     """Seconds of training that an interrupted run had spent, from its log."""
     rows = [row for row in runs.read_log(out) if row["kind"] == "train"]
     steps = [0, *(row["step"] for row in rows)]
-    return sum((row["step"] - before) / row["rate"] for before, row in zip(steps, rows, strict=False))
+    return float(sum((row["step"] - before) / row["rate"] for before, row in zip(steps, rows, strict=False)))
 
 
 def _keep(state: State, out: Path, about: dict[str, Any]) -> None:

@@ -48,5 +48,5 @@ def check(actual: Tensor, expected: NDArray[np.float64], kind: str) -> None:
     if got.ndim == 0 and np.isnan(expected):
         assert got == 0
         return
-    tolerance = {"rtol": 0, "atol": 1e-10} if kind == "f64" else {"rtol": 1e-5, "atol": 1e-6}
-    np.testing.assert_allclose(got, expected, **tolerance)
+    relative, absolute = (0.0, 1e-10) if kind == "f64" else (1e-5, 1e-6)
+    np.testing.assert_allclose(got, expected, rtol=relative, atol=absolute)

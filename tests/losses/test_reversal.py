@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from structseg.losses import AdaptiveAffinityField, CrossEntropy
 
+SIZES = (3, 7)
 OPTIMIZERS: dict[str, Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]] = {
     "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.5, momentum=0.9),
     "adam": lambda parameters: torch.optim.Adam(parameters, lr=0.05),
@@ -18,10 +19,10 @@ OPTIMIZERS: dict[str, Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]]
 
 def picture() -> tuple[Tensor, Tensor]:
     """A noisy picture of three classes: ground, a disc and thin bars."""
-    y, x = torch.meshgrid(torch.arange(24), torch.arange(24), indexing="ij")
-    target = ((y - 8) ** 2 + (x - 8) ** 2 < 30).long()
-    target[:, 18::3] = 2
-    image = torch.stack([(target == c).float() for c in range(3)]) + 0.7 * torch.randn(3, 24, 24)
+    y, x = torch.meshgrid(torch.arange(18), torch.arange(18), indexing="ij")
+    target = ((y - 6) ** 2 + (x - 6) ** 2 < 20).long()
+    target[:, 12::3] = 2
+    image = torch.stack([(target == c).float() for c in range(3)]) + 0.7 * torch.randn(3, 18, 18)
     return image[None], target[None]
 
 
@@ -29,7 +30,7 @@ def train(ascent: bool, optimizer_name: str) -> tuple[float, float]:
     """The affinity loss after 50 steps: with the weights reached, and with uniform ones, at the same model."""
     image, target = picture()
     model = nn.Conv2d(3, 3, 3, padding=1)
-    unary, loss = CrossEntropy(), AdaptiveAffinityField(num_classes=3, ascent=ascent)
+    unary, loss = CrossEntropy(), AdaptiveAffinityField(num_classes=3, kernel_sizes=SIZES, ascent=ascent)
     optimizer = OPTIMIZERS[optimizer_name]([*model.parameters(), *loss.parameters()])
     for _ in range(50):
         optimizer.zero_grad()
@@ -38,7 +39,9 @@ def train(ascent: bool, optimizer_name: str) -> tuple[float, float]:
         optimizer.step()
     with torch.no_grad():
         logits = model(image)
-        return loss(logits, target).item(), AdaptiveAffinityField(num_classes=3)(logits, target).item()
+        return loss(logits, target).item(), AdaptiveAffinityField(num_classes=3, kernel_sizes=SIZES)(
+            logits, target
+        ).item()
 
 
 @pytest.mark.parametrize("optimizer_name", OPTIMIZERS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -30,7 +32,7 @@ def features(strides: tuple[int, ...], height: int, width: int, batch: int = 2) 
 @pytest.mark.parametrize("name", sorted(build.names("models.heads")))
 def test_contract(name: str, output_stride: int) -> None:
     strides = STRIDES[output_stride]
-    context = {"channels": CHANNELS, "strides": strides, "num_classes": 5}
+    context: dict[str, Any] = {"channels": CHANNELS, "strides": strides, "num_classes": 5}
     for options in ({}, SMALL.get(name, {})):
         head: Head = build.create("models.heads", name, options, **context).eval()
         for height, width in ((65, 97), (64, 32), (1, 1), (2, 33)):
@@ -55,7 +57,7 @@ def test_contract(name: str, output_stride: int) -> None:
 def test_fcn_is_a_classifier() -> None:
     head = FCN(channels=CHANNELS, strides=STRIDES[8], num_classes=3).eval()
     given = features(STRIDES[8], 33, 40)
-    weight, bias = head.classifier.weight[:, :, 0, 0], head.classifier.bias
+    weight, bias = head.classifier.weight[:, :, 0, 0], head.get_parameter("classifier.bias")
     expected = torch.einsum("cd,bdhw->bchw", weight, given[-1]) + bias[:, None, None]
     torch.testing.assert_close(head(given)[0], expected)
     assert head.stride == 8

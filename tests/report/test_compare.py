@@ -19,6 +19,7 @@ from structseg.report.compare import Comparison, Pair, Row
 AAF = ("cross_entropy", "adaptive_affinity_field")
 MakeRun = Callable[..., Path]
 NAN = float("nan")
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 def pair_of(make_run: MakeRun, **more: object) -> Comparison:
@@ -33,11 +34,13 @@ def states(comparison: Comparison) -> dict[str, str]:
 def test_roles_and_titles(make_run: MakeRun) -> None:
     runs = [make_run("x", losses=AAF), make_run("y"), make_run("z", losses=("cross_entropy", "affinity_field"))]
     comparison = compare(runs)
-    assert comparison.a and comparison.a.title == "Cross-entropy"  # the first without a structure loss
+    assert comparison.a
+    assert comparison.a.title == "Cross-entropy"
     assert comparison.b.title == "+ Affinity field"  # the last one given
     assert [row.short for row in comparison.rows] == ["AAF", "CE", "Affinity"]
     chosen = compare(runs, baseline="z")
-    assert chosen.a and (chosen.a.name, chosen.b.name) == ("z", "y")
+    assert chosen.a
+    assert (chosen.a.name, chosen.b.name) == ("z", "y")
     with pytest.raises(ConfigError, match="baseline 'zz' is not among the runs with scores; did you mean 'z'"):
         compare(runs, baseline="zz")
 
@@ -50,19 +53,25 @@ def test_folder_names_where_losses_do_not_tell_apart(make_run: MakeRun) -> None:
 
 def test_differences_equal_the_bootstrap_of_each_measure(make_run: MakeRun) -> None:
     comparison = pair_of(make_run)
-    assert comparison.a and comparison.pair
+    assert comparison.a
+    assert comparison.pair
     a, b = (row.run.counts for row in (comparison.a, comparison.b))
-    assert a and b and a.boundary is not None and b.boundary is not None
-    assert a.trimap is not None and b.trimap is not None
+    assert a
+    assert b
+    assert a.boundary is not None
+    assert b.boundary is not None
+    assert a.trimap is not None
+    assert b.trimap is not None
     expected = {
-        "miou": paired(miou, a.confusion, b.confusion, a.groups),
-        "boundary": paired(boundary_f, a.boundary, b.boundary, a.groups),
-        "trimap:1": paired(miou, a.trimap[:, 1], b.trimap[:, 1], a.groups),
+        "miou": paired(miou, a.confusion, b.confusion, a.groups, draws=200),
+        "boundary": paired(boundary_f, a.boundary, b.boundary, a.groups, draws=200),
+        "trimap:1": paired(miou, a.trimap[:, 1], b.trimap[:, 1], a.groups, draws=200),
         "thin": paired(
             lambda n: n[..., 2, 2] / (n[..., 2, :].sum(-1) + n[..., :, 2].sum(-1) - n[..., 2, 2]),
             a.confusion,
             b.confusion,
             a.groups,
+            draws=200,
         ),
     }
     for key, want in expected.items():
@@ -80,7 +89,8 @@ def test_values_are_those_written(make_run: MakeRun) -> None:
         assert row.value("iou:2") == metrics["iou"]["pole"]
         assert row.scores["boundary"].low < row.value("boundary") < row.scores["boundary"].high
         assert row.value("trimap:0") == pytest.approx(metrics["trimap"]["miou"][0])
-    assert comparison.a and comparison.pair
+    assert comparison.a
+    assert comparison.pair
     difference = comparison.b.value("boundary") - comparison.a.value("boundary")
     assert comparison.pair.get("boundary").value == pytest.approx(difference, abs=1e-12)
 
@@ -90,7 +100,9 @@ def test_both_orders_are_mirror_images(make_run: MakeRun) -> None:
     for (i, j), pair in comparison.pairs.items():
         for key, change in pair.differences.items():
             back = comparison.pairs[j, i].get(key)
-            assert (change.value, change.low, change.high) == pytest.approx((-back.value, -back.high, -back.low), nan_ok=True)
+            assert (change.value, change.low, change.high) == pytest.approx(
+                (-back.value, -back.high, -back.low), nan_ok=True
+            )
 
 
 def test_many_runs_in_blocks(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +121,8 @@ def test_pictures_are_aligned_by_name(make_run: MakeRun) -> None:
     other = make_run("other", amount=2, lr=0.1)
     np.savez(other / "per_image.npz", **turned)
     comparison = compare([folder, other])
-    assert comparison.pair and comparison.pair.state == "paired"
+    assert comparison.pair
+    assert comparison.pair.state == "paired"
     assert comparison.pair.get("miou") == Difference(0.0, 0.0, 0.0)
 
 
@@ -133,7 +146,11 @@ MAYBE, SAME = (0.010, -0.002, 0.022), (0.003, -0.002, 0.008)
         (None, LOSS, "AAF’s mIoU is clearly worse."),
         (None, MAYBE, "AAF’s mIoU gain is not certain yet."),
         (None, SAME, "AAF’s mIoU is about the same."),
-        ((0.02, NAN, NAN), (0.02, NAN, NAN), "AAF’s gain at the borders is not certain yet. Its mIoU gain is not certain yet."),
+        (
+            (0.02, NAN, NAN),
+            (0.02, NAN, NAN),
+            "AAF’s gain at the borders is not certain yet. Its mIoU gain is not certain yet.",
+        ),
     ],
 )
 def test_verdict_rule(
@@ -148,14 +165,16 @@ def test_verdict_rule(
 def test_numbers_in_words() -> None:
     assert [verdict.points(v) for v in (0.5189, 0.0, -0.0004, -0.03, NAN)] == ["51.9", "0.0", "0.0", "−3.0", "–"]
     assert [verdict.signed(v) for v in (0.044, -0.0021, 0.0001, -0.0001)] == ["+4.4", "−0.2", "0.0", "0.0"]
-    assert verdict.difference(Difference(0.044, 0.036, 0.052)) == "+4.4 ± 0.8 ▲"
-    assert verdict.difference(Difference(-0.01, -0.05, 0.005)) == "−1.0 (−5.0 to +0.5) ≈"
-    assert verdict.difference(Difference(0.01, NAN, NAN)) == "+1.0 ≈"
+    assert verdict.difference(Difference(0.044, 0.036, 0.052)) == "+4.4 ± 0.8\u00a0▲"
+    assert verdict.difference(Difference(-0.01, -0.05, 0.005)) == "−1.0 (−5.0 to +0.5)\u00a0≈"
+    assert verdict.difference(Difference(0.01, NAN, NAN)) == "+1.0\u00a0≈"
 
 
 def test_one_run(make_run: MakeRun) -> None:
     comparison = compare([make_run("only", metrics={"ci95": [0.502, 0.536], "miou": 0.519})])
-    assert comparison.a is None and comparison.pair is None and not comparison.pairs
+    assert comparison.a is None
+    assert comparison.pair is None
+    assert not comparison.pairs
     assert verdict.verdict(comparison) == "51.9 mIoU (50.2–53.6)"
     assert comparison.mark(comparison.b, "miou") == ""
 
@@ -163,7 +182,8 @@ def test_one_run(make_run: MakeRun) -> None:
 def test_the_cost_sentence(make_run: MakeRun) -> None:
     slow = make_run("aaf", losses=AAF, meta={"train_seconds": 308.0 * 1.13})
     pair = compare([make_run("ce"), slow]).pair
-    assert pair and verdict.cost(pair) == "Training took 13\u00a0% longer; inference costs nothing extra."
+    assert pair
+    assert verdict.cost(pair) == "Training took 13\u00a0% longer; inference costs nothing extra."
     back = Pair(pair.b, pair.a, "paired")
     assert verdict.cost(back).startswith("Training took 12\u00a0% less")
 
@@ -172,12 +192,16 @@ def test_the_cost_sentence(make_run: MakeRun) -> None:
 
 
 def test_other_protocols_are_not_compared(make_run: MakeRun) -> None:
-    flipped = make_run("aaf", losses=AAF, protocol="street · test 12 · 64×48 · single scale · flip · no CRF · ignore: void")
+    flipped = make_run(
+        "aaf", losses=AAF, protocol="street · test 12 · 64×48 · single scale · flip · no CRF · ignore: void"
+    )
     comparison = compare([make_run("ce"), flipped])
     assert verdict.verdict(comparison) == "These scores cannot be compared."
-    assert comparison.pair and "no flip in A, flip in B" in comparison.pair.why
+    assert comparison.pair
+    assert "no flip in A, flip in B" in comparison.pair.why
     assert math.isnan(comparison.pair.get("miou").value)
     assert states(comparison)["Not the same."] == "caution"
+    assert {comparison.mark(row, "miou") for row in comparison.rows} == {""}
 
 
 def test_other_border_matching_is_not_compared(make_run: MakeRun) -> None:
@@ -185,7 +209,8 @@ def test_other_border_matching_is_not_compared(make_run: MakeRun) -> None:
     path = second / "metrics.json"
     path.write_text(path.read_text().replace('"form": "distance"', '"form": "matching"'))
     pair = compare([first, second]).pair
-    assert pair and pair.state == "incomparable"
+    assert pair
+    assert pair.state == "incomparable"
     assert "border form distance in A, border form matching in B" in pair.why
 
 
@@ -193,7 +218,8 @@ def test_other_border_matching_is_not_compared(make_run: MakeRun) -> None:
 def test_unpaired(make_run: MakeRun, case: str) -> None:
     more = {"without": ("counts",)} if case == "no counts" else {"names": [f"other_{place}" for place in range(12)]}
     comparison = compare([make_run("ce", amount=3), make_run("aaf", losses=AAF, amount=1, **more)])
-    assert comparison.pair and comparison.pair.state == "unpaired"
+    assert comparison.pair
+    assert comparison.pair.state == "unpaired"
     assert comparison.pair.get("miou").clear == "unclear"
     assert math.isnan(comparison.pair.get("miou").low)
     words = verdict.verdict(comparison)
@@ -210,7 +236,8 @@ def test_seeds_of_one_configuration_are_one_row(make_run: MakeRun) -> None:
     values = [read(run).metrics["miou"] for run in runs[:3]]
     score = comparison.rows[0].scores["miou"]
     assert (score.value, score.low, score.high) == pytest.approx((sum(values) / 3, min(values), max(values)))
-    assert comparison.pair and comparison.pair.state == "paired"
+    assert comparison.pair
+    assert comparison.pair.state == "paired"
     means = [row.value("miou") for row in comparison.rows]
     assert comparison.pair.get("miou").value == pytest.approx(means[1] - means[0])
     assert states(comparison)["3 seeds per run"] == "yes"
@@ -219,7 +246,8 @@ def test_seeds_of_one_configuration_are_one_row(make_run: MakeRun) -> None:
 def test_unequal_numbers_of_seeds(make_run: MakeRun) -> None:
     runs = [make_run("ce"), *(make_run(f"aaf_s{seed}", losses=AAF, amount=1, seed=seed) for seed in range(2))]
     comparison = compare(runs)
-    assert comparison.pair and comparison.pair.state == "paired"
+    assert comparison.pair
+    assert comparison.pair.state == "paired"
     assert states(comparison)["One seed per run."] == "caution"
 
 
@@ -233,13 +261,16 @@ def test_a_failed_run_keeps_its_row(make_run: MakeRun) -> None:
     (failed / "log.jsonl").write_text('{"kind":"stop","step":640,"reason":"loss not finite"}\n{"kind":"tra')
     comparison = compare([make_run("ce"), failed, make_run("aaf", losses=AAF)])
     assert comparison.rows[1].run.stopped == "stopped at step 640: loss not finite"
-    assert comparison.b.name == "aaf" and all(1 not in place for place in comparison.pairs)
+    assert comparison.b.name == "aaf"
+    assert all(1 not in place for place in comparison.pairs)
     with pytest.raises(CheckpointError, match="stopped at step 640: loss not finite; at least one run"):
         compare([failed])
 
 
 def test_best_needs_to_be_clear_against_all(make_run: MakeRun) -> None:
-    comparison = compare([make_run("bad", amount=6), make_run("good", lr=0.1, amount=1), make_run("mid", lr=0.2, amount=4)])
+    comparison = compare(
+        [make_run("bad", amount=6), make_run("good", lr=0.1, amount=1), make_run("mid", lr=0.2, amount=4)]
+    )
     marks = {row.name: comparison.mark(row, "miou") for row in comparison.rows}
     assert marks == {"bad": "", "good": "best", "mid": ""}
     twins = compare([make_run("one", amount=2), make_run("two", lr=0.1, amount=2, seed=1)])

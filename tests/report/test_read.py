@@ -35,7 +35,10 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "counts key": (lambda run: np.savez(run / "per_image.npz", names=np.array(["a"])), "the array groups is missing"),
     "counts shape": (
         lambda run: np.savez(
-            run / "per_image.npz", names=np.array(["a"]), groups=np.array(["a"]), confusion=np.zeros((1, 2, 2), np.int32)
+            run / "per_image.npz",
+            names=np.array(["a"]),
+            groups=np.array(["a"]),
+            confusion=np.zeros((1, 2, 2), np.int32),
         ),
         "confusion has the shape",
     ),
@@ -77,7 +80,10 @@ def test_flat_settings() -> None:
     config = {
         "seed": 0,
         "optim": {"lr": 0.1, "nested": {"on": True}},
-        "losses": [{"name": "ce", "weight": 1.0}, {"name": "aaf", "weight": 2.0, "options": {"sizes": [3, 5]}, "decay": 0.1}],
+        "losses": [
+            {"name": "ce", "weight": 1.0},
+            {"name": "aaf", "weight": 2.0, "options": {"sizes": [3, 5]}, "decay": 0.1},
+        ],
     }
     assert flat(config) == {
         "seed": "0",
@@ -100,7 +106,8 @@ def test_curves(make_run: MakeRun) -> None:
     assert curves.rising([ce, aaf]).startswith("Both runs were still rising")
     assert curves.kernels(ce) is None
     found = curves.kernels(aaf)
-    assert found and found.start == 4.0
+    assert found
+    assert found.start == 4.0
     assert found.note.startswith("At the borders 3 of 4 classes turned to smaller kernels, road moved most (3.5).")
 
 
@@ -110,12 +117,17 @@ def test_kernels_from_the_log(make_run: MakeRun) -> None:
     with (run / "log.jsonl").open("a") as file:
         file.write(json.dumps(entry) + "\n" + json.dumps(entry | {"edge": [3.5] * 4}) + "\n")
     found = curves.kernels(Row(0, "T", "T", (read(run),)))
-    assert found and found.edge == (3.5,) * 4
+    assert found
+    assert found.edge == (3.5,) * 4
     assert found.cell is None
 
 
 def test_a_step_logged_twice_counts_once(make_run: MakeRun) -> None:
     run = make_run("run")
-    rows = [{"kind": "eval", "step": 1, "miou": 0.1}, {"kind": "eval", "step": 1, "miou": 0.2}, {"kind": "eval", "step": 2, "miou": float("nan")}]
+    rows = [
+        {"kind": "eval", "step": 1, "miou": 0.1},
+        {"kind": "eval", "step": 1, "miou": 0.2},
+        {"kind": "eval", "step": 2, "miou": float("nan")},
+    ]
     (run / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert curves.evaluations(Row(0, "T", "T", (read(run),)), "miou") == [(1, 0.2)]

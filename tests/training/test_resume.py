@@ -1,8 +1,8 @@
 """A run that was killed and goes on ends bit for bit where the straight run ends.
 
-Each run happens in a forked process that kills itself (SIGKILL) at a seeded moment: in a forward pass, in saving before
-a flush to the disk or between two renames, in evaluation, between steps. Augmentation, EMA, accumulation, bf16, clipping
-and the learned kernel weights of AAF are on.
+Each run happens in a forked process that kills itself (SIGKILL) at a seeded moment: in a forward pass, in saving
+before a flush to the disk or between two renames, in evaluation, between steps. Augmentation, EMA, accumulation, bf16,
+clipping and the learned kernel weights of AAF are on.
 """
 
 from __future__ import annotations
@@ -161,9 +161,7 @@ def kill_and_go_on(run: Path, place: str, call: int, workers: int) -> None:
 
 
 @pytest.mark.parametrize(("place", "call"), points())
-def test_killed_run_goes_on_bit_for_bit(
-    tmp_path: Path, straight: dict[str, Any], place: str, call: int
-) -> None:
+def test_killed_run_goes_on_bit_for_bit(tmp_path: Path, straight: dict[str, Any], place: str, call: int) -> None:
     kill_and_go_on(tmp_path / "run", place, call, workers=0)
     assert_equal(outcome(tmp_path / "run"), straight)
 

@@ -105,6 +105,7 @@ RUNS = {
     "aaf_iter2": ([AdaptiveAffinityField(num_classes=5, **FIELD)], 3, 2),
 }
 
+
 @pytest.mark.parametrize("name", RUNS)
 def test_every_variable_after_every_step(golden: Path, name: str) -> None:
     data = np.load(golden / "aaf" / "train_loop.npz")

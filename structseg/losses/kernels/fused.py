@@ -6,8 +6,8 @@ P and 1 - P clipped, a weight a of the divergence KL(j || i) = sum over q of q_j
 
     d/dq_j = a (log(q_j / q_i) + 1)        d/dq_i = -a q_j / q_i
 
-The interior is dense, with one weight for all channels of a pixel (`_interior`). The edge elements are the channels of the
-two classes of a pair, 2 of C: they are gathered, and their slopes scattered back (`_edges`).
+The interior is dense, with one weight for all channels of a pixel (`_interior`). The edge elements are the channels of
+the two classes of a pair, 2 of C: they are gathered, and their slopes scattered back (`_edges`).
 The work goes in blocks of some images and channels: of cache size on the CPU, large on accelerators.
 """
 
@@ -142,8 +142,9 @@ def _all_pairs(labels: Tensor, sizes: tuple[int, ...], pair_rule: str, dtype: to
 def _interior(
     probabilities: Tensor, classes: Tensor, weights: Tensor, pairs: list[_Pairs], gradient: Tensor, sums: Tensor
 ) -> None:
-    """Add the interior elements of a block (B,C,N) to the unweighted `sums`, and their slopes to `gradient`: all of
-    these, but of the edge elements too what they would have at equal probabilities' logarithms (`_edges` takes it out).
+    """Add the interior elements of a block (B,C,N) to the unweighted `sums`, and their slopes to `gradient`.
+
+    An edge element adds nothing to `sums`, but a - a q_j / q_i to the slopes, which saves a mask; `_edges` removes it.
     """
     raw = torch.stack((probabilities, 1 - probabilities))  # (2,B,C,N)
     q = raw.clamp(min=CLIP)
@@ -153,7 +154,7 @@ def _interior(
     for pair in pairs:
         lower, upper = pair.ends
         change = log[..., upper] - log[..., lower]
-        change.masked_fill_(classes[..., lower] != classes[..., upper], 0)
+        change *= (classes[..., lower] == classes[..., upper]).to(change.dtype)
         for centre, neighbour, valid, sign in (
             (lower, upper, pair.valid[0], 1),
             (upper, lower, pair.valid[1], -1),
@@ -191,8 +192,9 @@ def _edges(
     gradient: Tensor,
     sums: Tensor,
 ) -> None:
-    """Add the edge elements of a block, the channels of the two classes of every pair, to the unweighted `sums`; add
-    their slopes to `gradient` and take out what `_interior` left there for them.
+    """Add the edge elements of a block to the unweighted `sums`, and their slopes to `gradient`.
+
+    There it also takes out what `_interior` left for them.
     """
     edge, interior = (maps.expand(-1, len(labels), -1, labels.shape[1]) for maps in (edge, interior))
     for pair in pairs:

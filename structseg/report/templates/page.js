@@ -52,7 +52,7 @@ function table() {
   for (const span of $$("[data-d]")) {
     const row = +span.dataset.d, d = difference(S.a, row, span.dataset.k);
     span.className = `d ${d ? d.state : "unclear"}`;
-    span.textContent = row === S.a ? "A" : d ? `${written(d)} ${SIGN[d.state]}` : "";
+    span.textContent = row === S.a ? "A" : d ? `${written(d)}\u00a0${SIGN[d.state]}` : "";
     span.title = d ? WORD[d.state] : "";
   }
   for (const line of $$("tr.more")) line.classList.toggle("fold", !S.all && role(+line.dataset.row) === "o");

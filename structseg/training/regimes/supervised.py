@@ -52,13 +52,14 @@ class Supervised(nn.Module):
         return [self._total(term, groups) for term in self.terms]
 
     def _total(self, term: Term, groups: Sequence[Group]) -> Tensor | int:
-        if not hasattr(term.loss, "counts"):
+        count = getattr(term.loss, "counts", None)
+        if count is None:
             return len(groups)  # a loss that is no mean: the mean over micro-batches
         counts = []
         for group in groups:
             image, target = group["labeled"].image, _target(group["labeled"])
             size = self._logits_size(image) if term.at == "head" else tuple(target.shape[-2:])
-            counts.append(term.loss.counts(target, size))
+            counts.append(count(target, size))
         return torch.stack(counts).sum(0)
 
     def _logits_size(self, image: Tensor) -> tuple[int, int]:

@@ -1,0 +1,56 @@
+"""Atomic writes: a file is whole or not there."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from structseg import runs
+from structseg.errors import CheckpointError, DataError
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "x.json"
+    runs.write_json(path, {"a": 1})
+
+    def fail(file: IO[bytes]) -> None:
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DataError, match=r"cannot write .*x\.json: No space left on device"):
+        runs.write_file(path, fail)
+    assert runs.read_json(path) == {"a": 1}
+    assert [file.name for file in path.parent.iterdir()] == ["x.json"]
+
+
+def test_damaged_and_missing_json_say_so(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(CheckpointError, match="damaged"):
+        runs.read_json(tmp_path / "x.json")
+    with pytest.raises(CheckpointError, match="missing"):
+        runs.read_json(tmp_path / "y.json")
+
+
+def test_a_cut_last_line_of_the_log_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / runs.LOG).write_text('{"kind": "train", "step": 1}\n{"kind": "tr')
+    assert runs.read_log(tmp_path) == [{"kind": "train", "step": 1}]
+
+
+def test_a_fresh_folder_goes_away_if_nothing_was_written(tmp_path: Path) -> None:
+    def fail() -> None:
+        with runs.fresh_folder(tmp_path / "a" / "b"):
+            raise ValueError("early")
+
+    with pytest.raises(ValueError, match="early"):
+        fail()
+    assert not (tmp_path / "a").exists()
+
+
+def test_leftovers_are_only_half_written_files(tmp_path: Path) -> None:
+    (tmp_path / "last").mkdir()
+    (tmp_path / "last" / ".state.pt.abc.part").write_text("")
+    (tmp_path / "my.part").write_text("")
+    assert [path.name for path in runs.leftovers(tmp_path)] == [".state.pt.abc.part"]
