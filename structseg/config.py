@@ -32,8 +32,14 @@ Share = Annotated[float, Strict(), Field(ge=0, lt=1)]
 Options = dict[str, Any]
 
 
+class _Section:
+    """A table of the configuration: a key that it does not know is an error."""
+
+    __pydantic_config__ = pydantic.ConfigDict(extra="forbid")
+
+
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class DataConfig(_Section):
     """Where the pictures are, what their masks mean, how they are augmented."""
 
     format: Text = "pairs"  # a file of data/formats
@@ -52,7 +58,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(_Section):
     """The network."""
 
     name: Text = ""  # "" = backbone + head; a file of models/nets; or my_code:Net
@@ -69,7 +75,7 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossConfig:
+class LossConfig(_Section):
     """One term of the weighted sum."""
 
     name: Text  # a file of losses, or my_code:MyLoss
@@ -80,7 +86,7 @@ class LossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimConfig:
+class OptimConfig(_Section):
     """The optimizer, its schedule and the budget."""
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -101,7 +107,7 @@ class OptimConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
+class EvaluationConfig(_Section):
     """When and how a run is scored."""
 
     every: Count = 0  # steps; 0 = at the end only
@@ -113,7 +119,7 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferenceConfig:
+class InferenceConfig(_Section):
     """How a picture of any size is predicted."""
 
     scales: tuple[Above, ...] = (1.0,)
@@ -125,7 +131,7 @@ class InferenceConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(_Section):
     """All that decides a run."""
 
     recipe: Text = ""
@@ -143,8 +149,6 @@ class Config:
 
 
 _PARTS = (DataConfig, ModelConfig, LossConfig, OptimConfig, EvaluationConfig, InferenceConfig, Config)
-for _part in _PARTS:
-    setattr(_part, "__pydantic_config__", pydantic.ConfigDict(extra="forbid"))  # noqa: B010  # pydantic's own hook
 _ADAPTER: pydantic.TypeAdapter[Config] = pydantic.TypeAdapter(Config)
 _FREE = {"options", "backbone_options", "head_options", "regime_options"}  # their keys are checked where they are built
 

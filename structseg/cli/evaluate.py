@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from structseg.cli.arguments import Device, Overrides, Run
+from structseg.cli.arguments import Device, Run
 
 
 def evaluate(
     run: Run,
-    overrides: Overrides = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[DATA] [KEY=VALUE]...",
+            help="Another folder of the same layout and classes; differences such as inference.mirror=true.",
+            show_default=False,
+        ),
+    ] = None,
     *,
-    data: Annotated[Path | None, typer.Option(help="Another folder of the same layout and labels.")] = None,
     split: Annotated[str, typer.Option(help="train, val or test; default: the run's own.")] = "",
     out: Annotated[
         Path | None,
@@ -22,13 +29,17 @@ def evaluate(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Score RUN; keys such as inference.mirror=true may differ from the run's own."""
+    """Score RUN on its own split, on DATA, or with differences."""
     from structseg.cli.show import scores
     from structseg.training.run import rescore
 
-    differences = [*(overrides or ()), *([f"data.root={str(data)!r}"] if data else [])]
+    folders = [word for word in data or () if "=" not in word]
+    if len(folders) > 1:
+        raise typer.BadParameter(f"'{folders[1]}' is neither the one folder DATA nor of the form key=value")
+    differences = [f"data.root={json.dumps(folder)}" for folder in folders]
+    differences += [word for word in data or () if "=" in word]
     if split:
-        differences.append(f"evaluation.split={split!r}")
+        differences.append(f"evaluation.split={json.dumps(split)}")
     folder = out or (None if differences else run)
     print(scores(rescore(run, differences, out=folder, device=device)))
     if folder:

@@ -33,8 +33,10 @@ def train(
     if out is None:
         raise typer.BadParameter("give the run folder to make: --out RUN")
     from structseg.cli.show import scores
+    from structseg.report import compare, write_page
+    from structseg.runs import REPORT
     from structseg.training.run import train as run
 
     result = run(config, out=out, resume=resume, device=device)
     print(scores(result))
-    print(f"run folder: {out}")
+    print(f"run folder: {out}, report: {write_page(compare([out]), out / REPORT)}")

@@ -9,6 +9,7 @@ differ in their name only. The DataLoader draws from a generator of its own, or 
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -83,7 +84,7 @@ def _run(drawn: _Drawn, numbers: range, workers: int) -> Iterator[Batch]:
         batch_size=None,  # an index is the number of a whole batch
         sampler=numbers,
         num_workers=workers,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_start_worker,
         multiprocessing_context=_context() if workers else None,
         generator=torch.Generator(),
     )
@@ -148,7 +149,10 @@ def _stacked(samples: Sequence[Sample], attribute: str, word: str) -> torch.Tens
     return torch.from_numpy(np.stack(arrays))
 
 
-def _one_thread(worker: int) -> None:
+def _start_worker(worker: int) -> None:
+    """One thread; and Ctrl-C or SIGTERM, which reach the whole group, are for the main process to answer."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 

@@ -12,7 +12,7 @@ from structseg.config import Config, DataConfig, EvaluationConfig, InferenceConf
 
 
 def scenes_ce() -> Config:
-    """Cross-entropy alone: the baseline."""
+    """Class-weighted cross-entropy: the baseline."""
     return Config(
         data=DataConfig(
             format="scenes",
@@ -26,10 +26,10 @@ def scenes_ce() -> Config:
             head="top_down",
             head_options={"width": 48},
         ),
-        losses=(LossConfig(name="cross_entropy"),),
+        losses=(LossConfig(name="cross_entropy", options={"class_weights": "inverse_sqrt"}),),
         optim=OptimConfig(
             name="adamw",
-            lr=2e-3,
+            lr=4e-3,
             head_factor=1.0,
             loss_lr=0.1,
             weight_decay=1e-2,
@@ -44,12 +44,12 @@ def scenes_ce() -> Config:
 
 
 def scenes_affinity() -> Config:
-    """Cross-entropy and the plain affinity field, 3x3."""
+    """The baseline and the plain affinity field, 3x3."""
     field = LossConfig(name="affinity_field", decay=0.1)
     return replace(scenes_ce(), losses=(*scenes_ce().losses, field))
 
 
 def scenes_aaf() -> Config:
-    """Cross-entropy and adaptive affinity fields, 3x3, 5x5 and 7x7."""
+    """The baseline and adaptive affinity fields, 3x3, 5x5 and 7x7."""
     field = LossConfig(name="adaptive_affinity_field", decay=0.1, options={"kernel_sizes": [3, 5, 7]})
     return replace(scenes_ce(), losses=(*scenes_ce().losses, field))

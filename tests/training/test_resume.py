@@ -11,7 +11,11 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,7 @@ from structseg.config import (
     LossConfig,
     ModelConfig,
     OptimConfig,
+    to_toml,
 )
 from structseg.inference.counts import Counter
 from structseg.models.segmenter import Segmenter
@@ -199,3 +204,26 @@ def test_a_signal_finishes_the_step_saves_and_stops(
     result = outcome(run)
     result["rows"], expected = [], {**straight, "rows": []}
     assert_equal(result, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_stops_safely_with_workers(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C on a terminal reaches loader processes too; they leave the answer to the main process."""
+    run, path = tmp_path / "run", tmp_path / "config.toml"
+    long = config(2)
+    path.write_text(to_toml(replace(long, optim=replace(long.optim, steps=100_000), save_every=0)))
+    words = ["train", str(path), "--out", str(run)]
+    command = [sys.executable, "-c", "from structseg.cli import main; main()", *words]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 240
+        while not runs.read_log(run) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(process.pid, number)
+        _, errors = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + number, errors
+    assert "go on with --resume" in errors
+    assert State.read(run / runs.STATE)["step"] > 0

@@ -94,14 +94,12 @@ def distances(table: Float32, part: NDArray[np.intp]) -> Float32:
     """(H,W) metres, 0 = sky: each part's plane 1/z = a + b u + c v, u and v in cells."""
     height, width = part.shape
     a, b, c = (table[column].take(part, mode="clip") for column in (3, 4, 5))
-    inverse = (
-        a
-        + b * np.arange(0, 2 * width, 2, dtype=np.float32)
-        + c * np.arange(0, 2 * height, 2, dtype=np.float32)[:, None]
-    )
-    depth: Float32 = 1 / np.clip(inverse, 1 / 400, 2)
-    depth[part == 0] = 0
-    return depth
+    b *= np.arange(0, 2 * width, 2, dtype=np.float32)
+    c *= np.arange(0, 2 * height, 2, dtype=np.float32)[:, None]
+    a += b
+    a += c
+    inverse = np.clip(a, np.float32(1 / 400), np.float32(2))
+    return np.asarray((part > 0) / inverse, np.float32)
 
 
 def counted(table: Float32, pixels: NDArray[np.intp]) -> Int32:
@@ -115,4 +113,5 @@ def counted(table: Float32, pixels: NDArray[np.intp]) -> Int32:
 
 def tags(table: Float32, pixels: NDArray[np.intp]) -> tuple[str, ...]:
     counts = np.bincount(table[8].astype(np.intp), weights=pixels, minlength=len(CLASSES))
-    return tuple(name for name, count in zip(CLASSES, counts, strict=True) if count >= TAG_SHARE * pixels.sum())
+    least = TAG_SHARE * pixels.sum()
+    return tuple(name for name, count in zip(CLASSES, counts.tolist(), strict=True) if count >= least)

@@ -34,12 +34,12 @@ Colour = tuple[float, float, float]  # RGB, 0..255, what is outside is cut off w
 Plane = tuple[float, float, float]
 Grain = tuple[float, float]
 Frame = tuple[float, float, float, float, float, float]  # x z of the origin, x z of "along", y z of "up"
-UInt16 = NDArray[np.uint16]
+Ids = NDArray[np.unsignedinteger[Any]]
 Points = NDArray[np.float64]  # (N,2) on a face: metres along, metres up
 PointsLike = Points | tuple[tuple[float, float], ...]
 Extra = Any  # of a mark: a thickness, or a part and a radius for each ball
 Mark = tuple[int, int, PointsLike, Frame, int, Extra]  # kind, part, points, frame, corners, extra
-Veil = tuple[int, NDArray[np.intp], UInt16]  # part, flat places in the map, parts that were there
+Veil = tuple[int, NDArray[np.intp], Ids]  # part, flat places in the map, parts that were there
 T = TypeVar("T")
 
 FILL, LINE, RING, VEIL, BALLS = range(5)  # kinds of marks
@@ -100,7 +100,7 @@ class Canvas:
     def __init__(self, size: tuple[int, int], camera: Camera) -> None:
         self.size = size
         self.camera = camera
-        self.ids: UInt16 = np.zeros((2 * size[0] - 1, 2 * size[1] - 1), np.uint16)
+        self.ids: Ids = np.zeros((0, 0), np.uint8)  # (2H-1,2W-1) once finished
         self.shade: UInt8 = np.zeros(size, np.uint8)  # shadow on the ground, 255 = full
         self.veils: list[Veil] = []
         self.parts: list[tuple[float, ...]] = []
@@ -169,15 +169,20 @@ class Canvas:
         """Project and draw all marks."""
         counts = [len(mark[2]) for mark in self._marks]
         cells = self._project(counts)
-        ids, stop = self.ids, 0
+        shape = 2 * self.size[0] - 1, 2 * self.size[1] - 1
+        ids: Ids = np.zeros(shape, np.uint8) if len(self.parts) <= 256 else np.zeros(shape, np.uint16)
+        self.ids = ids  # bytes where they suffice: they are faster to fill
+        stop = 0
         for (kind, part, _, _, corners, extra), count in zip(self._marks, counts, strict=True):
             start, stop = stop, stop + count
-            shapes = list(cells[start:stop].reshape(-1, corners or count, 2))
+            places = cells[start:stop]
+            if kind == BALLS:
+                for centre, (tone, radius) in zip(places.tolist(), extra, strict=True):
+                    cv2.circle(ids, centre, radius, tone, -1)
+                continue
+            shapes = list(places.reshape(-1, corners, 2)) if corners else [places]
             if kind == FILL:
                 cv2.fillPoly(ids, shapes, part)
-            elif kind == BALLS:
-                for centre, (tone, radius) in zip(shapes[0].tolist(), extra, strict=True):
-                    cv2.circle(ids, centre, radius, tone, -1)
             elif kind == VEIL:
                 self._veil(part, shapes, extra)
             else:

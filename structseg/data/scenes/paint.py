@@ -19,6 +19,7 @@ from structseg.types import Float32, UInt8
 
 Light3 = tuple[float, float, float]
 TILE = 512
+BOX = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def scaled(tint: Light3, light: Light3) -> Light3:
 
 
 @cache
-def noise_tiles() -> tuple[UInt8, UInt8]:
-    """(TILE,TILE) coarse and fine noise, 128 = none; the coarse one repeats without a seam."""
+def noise_tiles() -> tuple[Float32, Float32]:
+    """(TILE,TILE) coarse and fine noise of mean 0, deviation 1 and 1/2; the coarse one repeats without a seam."""
     rng = np.random.Generator(np.random.Philox(key=[7, 7]))
     coarse = np.zeros((TILE, TILE), np.float32)
     for step, weight in ((2, 0.55), (4, 0.8), (8, 0.8), (32, 0.6)):
@@ -76,22 +77,18 @@ def noise_tiles() -> tuple[UInt8, UInt8]:
         big = cv2.resize(pad, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
         coarse += weight * big[2 * step : 2 * step + TILE, 2 * step : 2 * step + TILE]
     fine = rng.standard_normal((TILE, TILE), np.float32)
-    return to_bytes(coarse / coarse.std()), to_bytes(0.5 * fine)
+    return np.clip(coarse / coarse.std(), -3, 3), np.clip(0.5 * fine, -3, 3)
 
 
 @cache
-def cloud_tile() -> UInt8:
-    """(TILE,TILE) soft noise of large grain, 128 = its middle."""
+def cloud_tile() -> Float32:
+    """(TILE,TILE) soft noise of large grain, of mean 0 and deviation 1."""
     rng = np.random.Generator(np.random.Philox(key=[7, 8]))
     total = np.zeros((TILE, TILE), np.float32)
     for step, weight in ((8, 0.25), (16, 0.45), (32, 0.7), (64, 1.0)):
         small = rng.standard_normal((TILE // step, TILE // step), np.float32)
         total += weight * cv2.resize(small, (TILE, TILE), interpolation=cv2.INTER_CUBIC)
-    return to_bytes(total / total.std())
-
-
-def to_bytes(field: Float32) -> UInt8:
-    return np.clip(128 + 42 * field, 0, 255).astype(np.uint8)
+    return np.asarray(total / total.std(), np.float32)
 
 
 def expose(
@@ -100,11 +97,11 @@ def expose(
     """(3,H,W) float32 0..255, the light on the sensor. `depth` in metres, 0 = sky."""
     things, open_sky = colours(canvas, sky, table)
     coarse, fine = textures(canvas, dice, target)
-    grain = 1 + table[6].take(part, mode="clip") * coarse + table[7].take(part, mode="clip") * fine
-    things *= grain * shadows(canvas, sky, target)
-    reach = np.where(depth > 0, depth, cv2.dilate(depth, np.ones((3, 3), np.uint8)))  # of what stands before the sky
-    clear = np.exp(reach * np.float32(-1 / sky.visibility))
-    things *= clear
+    light = 1 + table[6].take(part, mode="clip") * coarse + table[7].take(part, mode="clip") * fine
+    light *= shadows(canvas, sky, target)
+    reach = cv2.max(depth, cv2.dilate(depth, BOX) * (depth == 0))  # in the sky, of what stands before it
+    clear = np.asarray(cv2.exp(reach * np.float32(-1 / sky.visibility)), np.float32)
+    things *= light * clear
     things += (1 - clear) * (1 - open_sky) * planes(sky.horizon)
     blue = heaven(canvas, dice, sky)
     rows = blue.shape[1]
@@ -142,31 +139,32 @@ def textures(canvas: Canvas, dice: Dice, target: UInt8) -> tuple[Float32, Float3
     coarse = cv2.resize(coarse_tile[y : y + 96, x : x + wide], (width, height), interpolation=cv2.INTER_LINEAR)
     top = min(max(int(canvas.camera.v / 2) + 1, 0), height)  # first row of ground
     if top < height:
-        on_ground = is_ground(target[top:])
-        np.copyto(coarse[top:], lie(canvas.camera, coarse_tile, top, (height, width), x, y), where=on_ground)
+        flat = lie(canvas.camera, coarse_tile, top, (height, width), x, y)
+        cv2.copyTo(flat, is_ground(target[top:]), coarse[top:])
     repeats = (-(-(height + y) // TILE), -(-(width + x) // TILE))
     fine = (np.tile(fine_tile, repeats) if max(repeats) > 1 else fine_tile)[y : y + height, x : x + width]
-    return (coarse - np.float32(128)) * np.float32(1 / 42), (fine - np.float32(128)) * np.float32(1 / 42)
+    return np.asarray(coarse, np.float32), fine
 
 
-def lie(camera: Camera, tile: UInt8, top: int, size: tuple[int, int], x: int, y: int) -> UInt8:
+def lie(camera: Camera, tile: Float32, top: int, size: tuple[int, int], x: int, y: int) -> Float32:
     """(H - top,W) the tile laid on the ground, 12 cells a metre, seen by the camera from row `top` down."""
     rows = np.arange(top, size[0], dtype=np.float32)[:, None]
     columns = np.arange(size[1], dtype=np.float32)
     z = 12 * camera.focal * camera.height / np.maximum(2 * rows - camera.v, 1)
     map_x = z * ((2 * columns - camera.u) / camera.focal) + x
     map_y = np.ascontiguousarray(np.broadcast_to(z + y, map_x.shape))
-    return np.asarray(cv2.remap(tile, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.uint8)
+    return np.asarray(cv2.remap(tile, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
 
 
-def is_ground(target: UInt8) -> NDArray[np.bool_]:
-    return (target >= ROAD) & (target <= GRASS)
+def is_ground(target: UInt8) -> UInt8:
+    """255 on the ground, 0 elsewhere."""
+    return np.asarray(cv2.inRange(target, ROAD, GRASS), np.uint8)
 
 
 def shadows(canvas: Canvas, sky: Weather, target: UInt8) -> Float32:
     """(H,W) factor of the light on the ground."""
-    soft = cv2.blur(canvas.shade, (3, 3)) * np.float32(-sky.shadow / 255)
-    return 1 + soft * is_ground(target)
+    dark = cv2.bitwise_and(cv2.blur(canvas.shade, (3, 3)), is_ground(target))
+    return 1 - dark * np.float32(sky.shadow / 255)
 
 
 def heaven(canvas: Canvas, dice: Dice, sky: Weather) -> Float32:
@@ -174,10 +172,10 @@ def heaven(canvas: Canvas, dice: Dice, sky: Weather) -> Float32:
     height, width = canvas.size
     x, y = dice.whole(0, 255), dice.whole(0, 255)
     rows = min(max(int(canvas.camera.v / 2) + 2, 1), height)
-    rise = np.linspace(1, 0, rows, dtype=np.float32)[:, None] ** np.float32(0.8)
+    rise = (np.arange(rows, 0, -1, dtype=np.float32)[:, None] / rows) ** np.float32(0.8)
     zenith, horizon = planes(sky.zenith), planes(sky.horizon)
     colour = horizon + rise * (zenith - horizon)  # (3,h,1)
     tile = cv2.resize(cloud_tile()[y : y + 75, x : x + 100], (width, rows), interpolation=cv2.INTER_LINEAR)
-    cloud = np.clip((tile - np.float32(218 - 130 * sky.clouds)) * np.float32(1 / 60), 0, 0.85)
+    cloud = np.clip(0.7 * tile + np.float32(2.17 * sky.clouds - 1.5), 0, 0.85)
     white: Float32 = np.minimum(1.12 * np.maximum(zenith, horizon), 250)
     return np.asarray(colour + cloud * (white - colour), np.float32)

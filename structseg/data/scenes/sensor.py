@@ -17,6 +17,7 @@ import numpy as np
 from structseg.data.scenes.canvas import Dice
 from structseg.types import Float32, UInt8
 
+BOX = np.ones((3, 3), np.uint8)
 RANGE = 50.0  # metres
 ERROR = 0.002  # metres at one metre: 5 cm at 5 m, 0.8 m at 20 m
 
@@ -47,8 +48,9 @@ def photograph(light: Float32, noise: float, dice: Dice, rng: np.random.Generato
     cast = np.array([dice.between(0.93, 1.07) for _ in range(3)], np.float32)[:, None, None] * np.float32(exposure)
     grain = normal(rng, light.shape)
     light = light * cast
-    light += grain * (noise * (0.5 + light * np.float32(1 / 160)))
-    picture = cv2.merge(list(np.clip(light, 0, 255).astype(np.uint8)))
+    grain *= light * np.float32(noise / 160) + np.float32(noise / 2)
+    noisy = cv2.add(light.reshape(-1, width), grain.reshape(-1, width), dtype=cv2.CV_8U)  # cut off at 0 and 255
+    picture = cv2.merge(list(noisy.reshape(3, height, width)))
     if blur > 0.25:
         picture = cv2.GaussianBlur(picture, (3, 3), blur)
     raw = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)
@@ -62,9 +64,8 @@ def measure(depth: Float32, glass: Float32, rng: np.random.Generator) -> Float32
     """(H,W) what the sensor says of the true `depth`, metres, 0 = nothing; `glass` is 1 on glass."""
     luck = random_bytes(rng, depth.shape)
     measured = depth + normal(rng, depth.shape) * (ERROR * depth * depth)
-    box = np.ones((3, 3), np.uint8)
-    filled = np.where(depth == 0, np.float32(1000), depth)
-    edge = cv2.dilate(filled, box) > 1.15 * cv2.erode(filled, box)
-    lost = (depth == 0) | (depth > RANGE) | (luck < 4) | (edge & (luck < 150)) | ((glass > 0) & (luck < 210))
-    measured[lost | (measured < 0.1)] = 0
-    return measured.astype(np.float32)
+    sky = depth == 0
+    filled = depth + sky * np.float32(1000)
+    edge = cv2.dilate(filled, BOX) > cv2.erode(filled, BOX) * np.float32(1.15)
+    lost = sky | (depth > RANGE) | (luck < 4) | (edge & (luck < 150)) | ((glass > 0) & (luck < 210))
+    return np.asarray(measured * ~(lost | (measured < 0.1)), np.float32)

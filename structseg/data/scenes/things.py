@@ -153,8 +153,7 @@ def windows(
     if bays < 1 or rows < 1:
         return
     pitch = (stop - start) / bays
-    place, corner = pane_grid(bays, rows)
-    panes = place * (pitch, storey) + corner * (width, height) + (start + (pitch - width) / 2, storey + 0.8)
+    panes = grid(bays, rows, pitch, storey, width, height) + (start + (pitch - width) / 2, storey + 0.8)
     dark = canvas.part(BUILDING, glass, face.plane, grain=(0.15, 0.05), glass=True)
     face.polygon(dark, panes, corners=4)
     if lit:
@@ -165,13 +164,24 @@ def windows(
             face.polygon(warm, bright.reshape(-1, 2), corners=4)
 
 
+def grid(bays: int, rows: int, pitch: float, storey: float, width: float, height: float) -> Points:
+    """(4N,2) corners of N = bays * rows panes; the first has a corner at the origin."""
+    steps = np.array(((pitch, 0), (0, storey), (width, 0), (0, height)))
+    return np.asarray(unit_grid(bays, rows) @ steps, np.float64)
+
+
 @cache
-def pane_grid(bays: int, rows: int) -> tuple[Points, Points]:
-    """(4N,2) column and row, and (4N,2) corner 0 or 1, of the corners of N windows."""
-    place = np.stack(np.meshgrid(np.arange(bays), np.arange(rows)), -1).reshape(-1, 1, 2)
-    corner = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
-    place, corner = np.broadcast_arrays(place, corner)
-    return place.reshape(-1, 2).astype(float), corner.reshape(-1, 2).astype(float)
+def unit_grid(bays: int, rows: int) -> Points:
+    """(4N,4) of each corner of each pane: its column, its row, right (1) or left (0), top (1) or bottom (0)."""
+    return np.array(
+        [
+            (bay, row, *corner)
+            for row in range(rows)
+            for bay in range(bays)
+            for corner in ((0, 0), (0, 1), (1, 1), (1, 0))
+        ],
+        float,
+    ).reshape(-1, 4)
 
 
 def ground_floor(
@@ -210,26 +220,28 @@ def tree(canvas: Canvas, dice: Dice, x: float, z: float, *, height: float, bare:
         return
     leaf = dice.colour(dice.choice(LEAVES), 14)
     radius = (height - trunk) / 2
-    layout = crowns(8 if z < 14 else 5 if z < 30 else 3)[dice.whole(0, 15)]
+    count = 8 if z < 14 else 5 if z < 30 else 3
+    layout, sizes = crowns(count)[dice.whole(0, 15)]
     parts = [
         canvas.part(TREE, darker(leaf, tone), face.plane, instance=number, grain=(0.3, 0.16))
         for tone in (0.7, 0.95, 1.22)
     ]
-    size = (math.copysign(radius * dice.between(0.75, 1.15), sun), radius, radius)
-    balls = layout * size + (0, trunk + radius, 0)
-    face.balls(zip(np.repeat(parts, len(balls) // 3).tolist(), balls[:, 2].tolist(), strict=True), balls[:, :2])
+    wide = math.copysign(radius * dice.between(0.75, 1.15), sun)
+    balls = [(parts[place // count], radius * size) for place, size in enumerate(sizes)]
+    face.balls(balls, layout * (wide, radius) + (0, trunk + radius))
 
 
 @cache
-def crowns(count: int) -> Points:
-    """(16, 3 count, 3) layouts of crowns of radius 1: dark, middle and light balls; place along, place up, radius.
+def crowns(count: int) -> list[tuple[Points, list[float]]]:
+    """16 layouts of crowns of radius 1: (3 count, 2) places and the radii of `count` dark, middle and light balls each.
     The light ones lie higher and towards the sun, at positive `along`."""
     rng = np.random.Generator(np.random.Philox(key=[3, count]))
     angle = rng.uniform(0, 2 * np.pi, (16, 3, count))
     reach = rng.uniform(0.1, 0.7, (16, 3, count)) ** 0.7 * np.array([0.65, 1.0, 1.0])[:, None]
     radius = np.array([0.56, 0.38, 0.26])[:, None] * rng.uniform(0.75, 1.2, (16, 3, count)) * (1 + 0.6 / count)
     shift = np.array([-0.12, 0.0, 0.16])[:, None]
-    return np.stack((reach * np.cos(angle) + shift, reach * np.sin(angle) + shift, radius), -1).reshape(16, -1, 3)
+    places = np.stack((reach * np.cos(angle) + shift, reach * np.sin(angle) + shift), -1).reshape(16, -1, 2)
+    return list(zip(places, radius.reshape(16, -1).tolist(), strict=True))
 
 
 def branches(dice: Dice, face: Face, bark: int, trunk: float, height: float) -> None:
@@ -443,5 +455,4 @@ def fence(canvas: Canvas, dice: Dice, x: float, near: float, far: float) -> None
     for up in (0.25 * height, 0.85 * height):
         face.polygon(part, ((0, up), (0, up + 0.08), (length, up + 0.08), (length, up)))
     step, width = dice.choice(((0.32, 0.14), (0.9, 0.1), (0.22, 0.03), (2.0, 0.12)))
-    place, corner = pane_grid(int(length / step), 1)
-    face.polygon(part, place * (step, 0) + corner * (width, height), corners=4)
+    face.polygon(part, grid(int(length / step), 1, step, 0, width, height), corners=4)
