@@ -80,13 +80,17 @@ def options(entry: Callable[..., Any]) -> dict[str, Any]:
 
 
 def create(room: str, name: str, given: Mapping[str, Any], *args: Any, key: str = "", **context: Any) -> Any:
-    """Build `name` with the user's `given` options, and with those values of `context` that it takes."""
+    """Build `name` with the user's `given` options, and with those values of `context` that it takes.
+
+    Lists, which is what TOML has, become tuples. Raises ConfigError for an option that is unknown or missing.
+    """
     entry = find(room, name)
     known = options(entry)
     where = f"{key or room}: {name}"
     if stray := sorted(set(given) - set(known)):
         raise ConfigError(f"{where} has no option '{stray[0]}'{did_you_mean(stray[0], set(known) - set(context))}")
-    chosen = {**{option: value for option, value in context.items() if option in known}, **given}
+    own = {option: tuple(value) if isinstance(value, list) else value for option, value in given.items()}
+    chosen = {**{option: value for option, value in context.items() if option in known}, **own}
     needed = [option for option, default in known.items() if default is inspect.Parameter.empty]
     if missing := [option for option in needed if option not in chosen]:
         raise ConfigError(f"{where} needs the option '{missing[0]}'")

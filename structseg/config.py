@@ -112,7 +112,7 @@ class EvaluationConfig(_Section):
 
     every: Count = 0  # steps; 0 = at the end only
     select: Literal["last", "miou", "boundary_f"] = "miou"  # which weights are kept: by the score on data.val
-    split: Text = "test"  # what metrics.json is about: train, val or test (the keys of [data])
+    split: Literal["train", "val", "test"] = "test"  # what metrics.json is about, a key of [data]
     tolerance: Above = 0.0075  # of borders: below 1 a share of the diagonal, else pixels
     pictures: Count = 32  # predictions kept for the comparison page
     draws: Positive = 2000  # of the bootstrap
@@ -142,7 +142,7 @@ class Config(_Section):
     save_every: Count = 0  # steps between checkpoints; 0 = at evaluations and at the end
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
-    losses: tuple[LossConfig, ...] = (LossConfig(name="cross_entropy"),)
+    losses: Annotated[tuple[LossConfig, ...], Field(min_length=1)] = (LossConfig(name="cross_entropy"),)
     optim: OptimConfig = field(default_factory=OptimConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)

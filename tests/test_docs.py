@@ -230,7 +230,7 @@ def test_the_lists_of_verbs_are_those_of_the_script_and_of_the_command() -> None
 
     script = (ROOT / "run").read_text()
     assert {verb for verb in RUN_VERBS if f"./run {verb}" in script} == RUN_VERBS
-    assert {entry.name for entry in (*app.registered_commands, *app.registered_groups)} == COMMANDS
+    assert {command.name for command in app.registered_commands} | {g.name for g in app.registered_groups} == COMMANDS
 
 
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)

@@ -9,7 +9,7 @@ import pytest
 from structseg.config import DataConfig
 from structseg.recipes import recipe, recipes
 from structseg.training.loop import Record, run
-from structseg.training.run import prepare, streams
+from structseg.training.parts import prepare, streams
 from structseg.training.state import State
 
 

@@ -11,7 +11,7 @@ import torch
 from structseg.config import Config
 from structseg.training.hooks import duration
 from structseg.training.loop import Record, run
-from structseg.training.run import Parts, prepare, quick_scores, split_of, streams
+from structseg.training.parts import Parts, prepare, quick_scores, split_of, streams
 from structseg.training.state import State
 
 _STEPS = 6  # the first one also warms caches up and is not counted

@@ -153,7 +153,8 @@ def windows(
     if bays < 1 or rows < 1:
         return
     pitch = (stop - start) / bays
-    panes = grid(bays, rows, pitch, storey, width, height) + (start + (pitch - width) / 2, storey + 0.8)
+    origin = np.array((start + (pitch - width) / 2, storey + 0.8))
+    panes = grid(bays, rows, pitch, storey, width, height) + origin
     dark = canvas.part(BUILDING, glass, face.plane, grain=(0.15, 0.05), glass=True)
     face.polygon(dark, panes, corners=4)
     if lit:

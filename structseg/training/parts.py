@@ -1,0 +1,144 @@
+"""What a run is made of: data, model, losses, regime and state, checked and built in memory; nothing is written.
+
+Everything that a user can get wrong in a configuration or in the data is found here, before a folder is made.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from structseg import build
+from structseg.config import Config
+from structseg.data import open_format
+from structseg.data.check import check_split
+from structseg.data.fingerprint import fingerprint, frequencies
+from structseg.data.formats import Format
+from structseg.data.loader import Augmentation, batches
+from structseg.errors import ConfigError
+from structseg.inference.device import pick_device
+from structseg.inference.evaluate import count
+from structseg.inference.predictor import Predictor
+from structseg.models.segmenter import build as build_model
+from structseg.training.regimes.supervised import Term
+from structseg.training.state import State
+from structseg.types import Batch, Item
+
+
+@dataclass
+class Parts:
+    """All that a run is made of."""
+
+    config: Config
+    dataset: Format
+    items: tuple[Item, ...]
+    regime: Any
+    state: State
+    device: torch.device
+    about: dict[str, Any]  # plain facts that go into meta.json and every checkpoint
+
+
+def check_names(config: Config) -> None:
+    """Raise ConfigError for a name that is in no file, before anything heavy is imported or made."""
+    build.check("data.formats", config.data.format, "data.format")
+    build.check("training.regimes", config.regime, "regime")
+    for place, term in enumerate(config.losses):
+        build.check("losses", term.name, f"losses.{place}.name")
+    if config.model.name:
+        build.check("models.nets", config.model.name, "model.name")
+    else:
+        build.check("models.backbones", config.model.backbone, "model.backbone")
+        build.check("models.heads", config.model.head, "model.head")
+    if config.optim.batch == 1 and not config.model.freeze_norm:
+        raise ConfigError(
+            "optim.batch = 1: batch normalisation needs at least 2 pictures; raise it or set model.freeze_norm=true"
+        )
+
+
+def prepare(config: Config, *, device: str = "auto") -> Parts:
+    """Check and build everything in memory; nothing is written."""
+    check_names(config)
+    chosen = pick_device(device)
+    dataset = open_format(config.data)
+    items = dataset.items(config.data.train)
+    check_split(dataset, config.data.train)
+    if config.evaluation.every:
+        check_split(dataset, config.data.val)
+    check_split(dataset, split_of(config))
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, dataset.labels.num_classes)
+    terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
+    regime = build.create(
+        "training.regimes", config.regime, config.regime_options, key="regime", model=model, terms=terms
+    ).to(chosen)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
+    state = State(regime.trained(), config.optim)
+    return Parts(config, dataset, items, regime, state, chosen, _about(config, dataset, model, terms))
+
+
+def split_of(config: Config) -> str:
+    """Name of the split that metrics.json is about."""
+    name: str = getattr(config.data, config.evaluation.split)
+    return name
+
+
+def _term(config: Config, place: int, dataset: Format, items: tuple[Item, ...]) -> Term:
+    term = config.losses[place]
+    by_rule = isinstance(term.options.get("class_weights"), str)
+    loss = build.create(
+        "losses",
+        term.name,
+        term.options,
+        key=f"losses.{place}.options",
+        num_classes=dataset.labels.num_classes,
+        ignore_index=dataset.labels.ignore_index,
+        class_frequencies=frequencies(dataset, items) if by_rule else None,
+    )
+    return Term(term.name, loss, term.weight, term.decay, term.at)
+
+
+def _about(config: Config, dataset: Format, model: nn.Module, terms: list[Term]) -> dict[str, Any]:
+    splits = {config.data.train, split_of(config)} | ({config.data.val} if config.evaluation.every else set())
+    return {
+        "recipe": config.recipe,
+        "seed": config.seed,
+        "labels": dataset.labels.as_dict(),
+        "data_fingerprint": {split: fingerprint(dataset, split) for split in sorted(splits)},
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "loss_parameters": sum(p.numel() for term in terms for p in term.loss.parameters()),
+        "selection_split": config.data.val if config.evaluation.every and config.evaluation.select != "last" else "",
+        "versions": build.versions(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+    }
+
+
+def streams(parts: Parts) -> dict[str, Iterator[Batch]]:
+    """The batches that are still to come, by stream name."""
+    data, optim = parts.config.data, parts.config.optim
+    augmentation = Augmentation(crop=data.crop, scale=data.scale, mirror=data.mirror, jitter=data.jitter)
+    return {
+        name: batches(
+            parts.dataset,
+            parts.items,
+            seed=parts.config.seed,
+            stream=name,
+            batch=optim.batch,
+            start=parts.state.step * optim.accumulate,
+            stop=optim.steps * optim.accumulate,
+            augmentation=augmentation,
+            workers=data.workers,
+        )
+        for name in parts.regime.needs
+    }
+
+
+def quick_scores(parts: Parts, model: nn.Module, items: Sequence[Item]) -> dict[str, float]:
+    """mIoU and boundary F on `items`, without bands and intervals."""
+    predictor = Predictor.from_config(model, parts.dataset.labels, parts.config.inference, parts.device)
+    counts = count(predictor, parts.dataset, items, tolerance=parts.config.evaluation.tolerance, distances=())
+    return {"miou": counts.miou(), "boundary_f": counts.boundary_f()}
