@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from structseg.errors import ConfigError, did_you_mean
+from structseg.errors import ConfigError, did_you_mean, first_line
 
 _PACKAGE = Path(__file__).parent
 
@@ -68,8 +68,10 @@ def _outside(name: str) -> Callable[..., Any]:
         sys.path.insert(0, os.getcwd())
     try:
         entry: Callable[..., Any] = getattr(importlib.import_module(module_name), member)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"'{name}' cannot be found ({error}); write it as module.path:Name") from error
+    except Exception as error:  # whatever somebody's module does when it is imported
+        raise ConfigError(f"'{name}' cannot be found ({first_line(error)}); write it as module.path:Name") from error
+    if not callable(entry):
+        raise ConfigError(f"'{name}' is a {type(entry).__name__}, not a class or function")
     return entry
 
 
@@ -87,8 +89,9 @@ def create(room: str, name: str, given: Mapping[str, Any], *args: Any, key: str 
     entry = find(room, name)
     known = options(entry)
     where = f"{key or room}: {name}"
-    if stray := sorted(set(given) - set(known)):
-        raise ConfigError(f"{where} has no option '{stray[0]}'{did_you_mean(stray[0], set(known) - set(context))}")
+    free = set(known) - set(context)  # what comes from the data is not the user's to set
+    if stray := sorted(set(given) - free):
+        raise ConfigError(f"{where} has no option '{stray[0]}'{did_you_mean(stray[0], free)}")
     own = {option: tuple(value) if isinstance(value, list) else value for option, value in given.items()}
     chosen = {**{option: value for option, value in context.items() if option in known}, **own}
     needed = [option for option, default in known.items() if default is inspect.Parameter.empty]

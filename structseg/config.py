@@ -122,7 +122,7 @@ class EvaluationConfig(_Section):
 class InferenceConfig(_Section):
     """How a picture of any size is predicted."""
 
-    scales: tuple[Above, ...] = (1.0,)
+    scales: Annotated[tuple[Above, ...], Field(min_length=1)] = (1.0,)
     mirror: Bool = False
     tile: Count = 0  # side in pixels; 0 = the whole picture at once
     overlap: Share = 0.25
@@ -211,7 +211,9 @@ def _set(node: Any, path: list[str], value: Any, key: str) -> None:
 
 def _descend(node: Any, name: str, key: str, *, free: bool) -> Any:
     if isinstance(node, list | tuple):
-        known = [str(item.get("name")) for item in node]
+        known = [str(item["name"]) for item in node if isinstance(item, dict) and "name" in item]
+        if not known:
+            raise ConfigError(f"{key}: a list is given whole, e.g. data.crop=[256,256]")
         if name.isdigit() and int(name) < len(node):
             return node[int(name)]
         if name in known:
@@ -242,7 +244,7 @@ def _merge(node: dict[str, Any], differences: Mapping[str, Any], prefix: str, so
         free = prefix.rstrip(".").rsplit(".", 1)[-1] in _FREE
         if name not in node and not free:
             raise ConfigError(f"{source}{_line(source, name)}: unknown key '{key}'{_suggest(name, node, key)}")
-        if isinstance(value, Mapping) and isinstance(node.get(name), dict):
+        if isinstance(value, Mapping) and value and isinstance(node.get(name), dict):  # an empty table clears
             _merge(node[name], value, f"{key}.", source)
         else:
             node[name] = value

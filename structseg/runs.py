@@ -9,6 +9,7 @@ half of it. What a run folder holds:
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import tempfile
@@ -28,6 +29,7 @@ META = "meta.json"
 STATE = "last/state.pt"
 PICTURES = "pictures"
 REPORT = "report.html"
+LOCK = ".lock"
 
 
 def write_file(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
@@ -42,7 +44,7 @@ def write_file(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
+        os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -51,6 +53,12 @@ def write_file(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
             raise DataError(f"cannot write {path}: {error.strerror or error}") from error
         raise
     _sync_folder(path.parent)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _sync_folder(folder: Path) -> None:
@@ -71,7 +79,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing; is {path.parent} the folder of a finished run?") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -84,19 +92,43 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         with contextlib.suppress(json.JSONDecodeError):
             rows.append(json.loads(line))
     return rows
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Half-written files that a killed process left below `folder`; they were never part of it."""
-    return sorted(path for path in folder.rglob(".*.part") if path.is_file())
+    """Half-written files and the lock that a killed process left below `folder`; they were never part of it."""
+    return sorted(path for pattern in (".*.part", LOCK) for path in folder.rglob(pattern) if path.is_file())
 
 
 def is_run(path: Path) -> bool:
     return (path / CONFIG).is_file()
+
+
+def check_writable(path: Path) -> None:
+    """Raise DataError if a file or folder cannot be made at `path`; called before long work."""
+    place = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not place.is_dir() and place != path:
+        raise DataError(f"cannot write {path}: {place} is not a folder")
+    if not os.access(place, os.W_OK):
+        raise DataError(f"cannot write {path}: no permission in {place}")
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Only one process at a time trains in `folder`; raises DataError where another one does."""
+    path = folder / LOCK
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"{folder} is in use by another process; wait for it or choose another --out") from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ def test_every_name_of_a_room_is_found_and_described(room: str) -> None:
     for name, about in names.items():
         entry = build.find(room, name)
         assert entry.__name__.lower() == name.replace("_", "")
-        assert about.endswith((".", "?", ":")) or len(about) > 10
+        assert about.endswith((".", "?", ":")), f"{room}.{name}: the first line of its docstring is no sentence"
         for parameter in inspect.signature(entry).parameters.values():
             assert parameter.kind is parameter.KEYWORD_ONLY, f"{room}.{name}: option {parameter.name} is positional"
 

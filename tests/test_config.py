@@ -32,6 +32,13 @@ def test_a_file_holds_only_differences(tmp_path: Path) -> None:
     }
 
 
+def test_an_empty_table_clears_options(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text('recipe = "pairs_aaf"\n[model]\nbackbone = "efficientnet_lite"\nbackbone_options = {}\n')
+    assert recipe("pairs_aaf").model.backbone_options
+    assert read(str(path)).model.backbone_options == {}
+
+
 def test_a_list_of_losses_replaces_the_list(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text('recipe = "scenes_aaf"\n[[losses]]\nname = "cross_entropy"\nweight = 2\n')

@@ -70,5 +70,6 @@ def _usage(error: Exception) -> str:
 def _fail(message: str, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # a progress line may stand there
+    print(f"{clear}error: {' '.join(message.split())}", file=sys.stderr)
     return 2

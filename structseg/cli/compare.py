@@ -21,7 +21,9 @@ def compare(
 
     from structseg.report import compare as compared
     from structseg.report import print_table, write_page
+    from structseg.runs import check_writable
 
+    check_writable(out)
     comparison = compared(runs, baseline=baseline)
     print_table(comparison, Console())
     print(f"page: {write_page(comparison, out)}")

@@ -40,7 +40,7 @@ def evaluate(
     differences += [word for word in data or () if "=" in word]
     if split:
         differences.append(f"evaluation.split={json.dumps(split)}")
-    folder = out or (None if differences else run)
+    folder = out or (None if differences else run if run.is_dir() else run.parent)
     print(scores(rescore(run, differences, out=folder, device=device)))
     if folder:
         print(f"written to {folder}")

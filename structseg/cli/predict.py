@@ -17,7 +17,7 @@ def predict(
     *,
     out: Annotated[Path, typer.Option(help="Folder for index/, colour/ and overlay/.", show_default=False)],
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write probabilities/.")] = False,
-    tile: Annotated[int, typer.Option(help="Side of tiles for large pictures; 0 = whole.")] = -1,
+    tile: Annotated[int | None, typer.Option(min=0, help="Side of tiles for large pictures; 0 = whole.")] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Average with the mirrored picture.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -25,17 +25,23 @@ def predict(
     from dataclasses import replace
 
     from structseg.config import InferenceConfig
+    from structseg.errors import UserError
     from structseg.inference.load import load
     from structseg.inference.predict import find_pictures, predict_files
+    from structseg.runs import check_writable
 
     pictures = find_pictures(files)
+    check_writable(out)
     network = load(model, device=device)
     inference: InferenceConfig = vars(network)["config"].inference
-    inference = replace(inference, tile=inference.tile if tile < 0 else tile, mirror=mirror or inference.mirror)
+    inference = replace(inference, tile=inference.tile if tile is None else tile, mirror=mirror or inference.mirror)
     done = 0
-    for prediction in predict_files(network, pictures, inference, probabilities=probabilities, device=device):
-        prediction.save(out)
-        done += 1
-        if sys.stderr.isatty():
-            print(f"\r{done}/{len(pictures)}", end="", file=sys.stderr, flush=True)
+    try:
+        for prediction in predict_files(network, pictures, inference, probabilities=probabilities, device=device):
+            prediction.save(out)
+            done += 1
+            if sys.stderr.isatty():
+                print(f"\r{done}/{len(pictures)}", end="\n" * (done == len(pictures)), file=sys.stderr, flush=True)
+    except UserError as error:
+        raise type(error)(f"{error} ({done} of {len(pictures)} pictures were written to {out})") from error
     print(f"{done} pictures written to {out}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,9 @@ def score(
     predictions: Annotated[Path, typer.Argument(help="Folder of index or colour PNGs.", show_default=False)],
     truth: Annotated[Path, typer.Argument(help="Folder of index or colour PNGs.", show_default=False)],
     *,
-    labels: Annotated[Path, typer.Option(help="Label table (TOML or text).", show_default=False)],
+    labels: Annotated[
+        Path | None, typer.Option(help="Label table (TOML or text); default: the one in or above TRUTH.")
+    ] = None,
     replace: Annotated[
         list[str] | None, typer.Option(help="A=B: a prediction's name with A replaced by B is the truth's name.")
     ] = None,
@@ -20,13 +23,16 @@ def score(
     tolerance: Annotated[
         float, typer.Option(help="Of borders: below 1 a share of the diagonal, else pixels.")
     ] = 0.0075,
+    ids: Annotated[
+        str, typer.Option(help="Grey predictions hold: class = class ids, raw = the table's values.")
+    ] = "class",
     out: Annotated[Path | None, typer.Option(help="Write the scores to this JSON file.")] = None,
 ) -> None:
     """Score PREDICTIONS against TRUTH, ours or anyone's."""
     from structseg import runs
     from structseg.cli.show import scores
     from structseg.data.labels import read_labels, with_ignored
-    from structseg.inference.score import score_folders
+    from structseg.inference.score import nearby_labels, score_folders
 
     pairs = []
     for text in replace or ():
@@ -34,8 +40,14 @@ def score(
         if not sign or not before:
             raise typer.BadParameter(f"--replace {text}: write it as A=B")
         pairs.append((before, after))
-    table = with_ignored(read_labels(labels), tuple(ignore or ()))
-    result = score_folders(predictions, truth, table, replace=tuple(pairs), tolerance=tolerance)
+    if not 0 < tolerance < math.inf:
+        raise typer.BadParameter(f"--tolerance {tolerance:g}: give a number above 0")
+    if ids not in ("class", "raw"):
+        raise typer.BadParameter(f"--ids {ids}: write class or raw")
+    if out:
+        runs.check_writable(out)
+    table = with_ignored(read_labels(labels or nearby_labels(truth)), tuple(ignore or ()))
+    result = score_folders(predictions, truth, table, replace=tuple(pairs), raw=ids == "raw", tolerance=tolerance)
     if out:
         runs.write_json(out, result)
     print(scores(result))

@@ -12,8 +12,9 @@ A table says which raw values (and, for colour masks, which RGB colours) of a ma
 
 and, before the first class, `ignore = ["void", 254, "#e0e0c0"]` lists classes, raw values and colours without label.
 A text table has a class a line: `index name r,g,b` (commas, spaces or tabs), `name,r,g,b`, `r g b name` or the name
-alone; a line without index continues from the line before, the first is 0. The names void, ignore, unlabeled and
-unlabelled are ignored in it, so `255 void` says that 255 is no label.
+alone; a line without index continues from the line before, the first is 0. Its first line may be a heading, such as
+`name,r,g,b` or `class`. The names void, ignore, unlabeled and unlabelled are ignored in it, so `255 void` says that 255
+is no label. A name has a letter: lines of numbers alone are refused.
 
 Class ids are 0..C-1 in the order of the file; classes behind an ignored one move up. A value or colour that is not in
 the table is an error, never a guess: a mask of 0 and 255 read with a table of 0 and 1 must not train on nothing.
@@ -39,8 +40,10 @@ from structseg.types import Colour, Labels, UInt8
 Raw = TypeVar("Raw", int, Colour)  # what stands in a mask file
 VOID = ("void", "ignore", "unlabeled", "unlabelled")
 MAX_VALUE = 65535  # of a raw value: masks have up to 16 bits
+_KINDS = "give (height, width) of whole numbers, or (height, width, 3) of 8-bit colours"
 _CLASS_KEYS = ("name", "value", "values", "colour", "colours", "thin", "ignore")
 _HEADER = frozenset(("id", "index", "value", "name", "class", "label"))  # of a text table's heading, with
+_HEADER_ALONE = frozenset(("name", "class", "label"))
 _HEADER |= frozenset(("r", "g", "b", "red", "green", "blue", "rgb", "colour", "color"))
 _RGB = r"(?P<r>\d+)[\s,;]+(?P<g>\d+)[\s,;]+(?P<b>\d+)"
 _COLOUR_FIRST = re.compile(rf"{_RGB}[\s,;]+(?P<name>\D.*)")
@@ -76,7 +79,7 @@ def read_labels(path: Path | str) -> Labels:
         raise DataError(f"label table {path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"label table {path}: cannot be read ({error})") from error
-    entries = tuple(_from_toml(text, path) if path.suffix == ".toml" else _from_text(text, path))
+    entries = tuple(_from_toml(text, path) if path.suffix.lower() == ".toml" else _from_text(text, path))
     if not any(entry.name for entry in entries):
         raise DataError(f"label table {path}: no class in it; write one name a line, or [[class]] tables in TOML")
     return _number(entries, str(path))
@@ -87,70 +90,85 @@ def _from_toml(text: str, path: Path) -> Iterator[_Entry]:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"label table {path}: not valid TOML: {error}") from error
-    _known(table, ("class", "ignore"), path, "")
+    _known(table, ("class", "ignore"), f"label table {path}")
     classes = table.get("class", [])
     if not isinstance(classes, list) or not all(isinstance(entry, dict) for entry in classes):
         raise DataError(f"label table {path}: 'class' must be written as [[class]] tables")
-    ignored = _ignored(table.get("ignore", []), {entry.get("name") for entry in classes}, path)
+    names = [_class_name(entry, number, path) for number, entry in enumerate(classes, 1)]
+    ignored = _ignored(table.get("ignore", []), names, f"label table {path}: ignore")
     by_place = not any("value" in entry or "values" in entry for entry in classes)
     for place, entry in enumerate(classes):
         yield _class(entry, place if by_place else None, ignored[0], path)
     yield _Entry("", ignored[1], ignored[2], ignore=True)
 
 
-def _class(entry: dict[str, Any], place: int | None, ignored: frozenset[str], path: Path) -> _Entry:
+def _class_name(entry: dict[str, Any], number: int, path: Path) -> str:
     name = entry.get("name")
-    if not isinstance(name, str) or not name:
-        raise DataError(f'label table {path}: a [[class]] has no name; write name = "..."')
-    _known(entry, _CLASS_KEYS, path, f"class '{name}': ")
-    raw = entry.get("values", [entry["value"]] if "value" in entry else [] if place is None else [place])
-    colours = ([entry["colour"]] if "colour" in entry else []) + list(entry.get("colours", []))
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        found = f" (name = {name!r})" if "name" in entry else ""
+        raise DataError(f'label table {path}: [[class]] number {number} has no name{found}; write name = "..."')
+    return name
+
+
+def _class(entry: dict[str, Any], place: int | None, ignored: frozenset[str], path: Path) -> _Entry:
+    name = entry["name"]
+    where = f"label table {path}: class '{name}'"
+    _known(entry, _CLASS_KEYS, where)
+    if "value" in entry and "values" in entry:
+        raise DataError(f"{where}: has both value and values; list them all in values = [...]")
     for key in ("thin", "ignore"):
         if not isinstance(entry.get(key, False), bool):
-            raise DataError(f"label table {path}: class '{name}': {key} = {entry[key]!r}; write true or false")
-    if not raw and not colours:
-        raise DataError(f"label table {path}: class '{name}' has no value and no colour; write values = [...]")
-    values = tuple(_value(value, path) for value in (raw if isinstance(raw, list) else [raw]))
+            raise DataError(f"{where}: {key} = {entry[key]!r}; write true or false")
+    values = [_value(entry["value"], f"{where}: value")] if "value" in entry else [] if place is None else [place]
+    values += [_value(value, f"{where}: values") for value in _listed(entry, "values", where)]
+    colours = [_colour(entry["colour"], f"{where}: colour")] if "colour" in entry else []
+    colours += [_colour(colour, f"{where}: colours") for colour in _listed(entry, "colours", where)]
+    if not values and not colours:
+        raise DataError(f"{where} has no value and no colour; write values = [...]")
     ignore = entry.get("ignore", False) or name in ignored
-    return _Entry(name, values, tuple(_colour(c, path) for c in colours), entry.get("thin", False), ignore)
+    return _Entry(name, tuple(values), tuple(colours), entry.get("thin", False), ignore)
 
 
-def _ignored(
-    listed: Any, names: set[str | None], path: Path
-) -> tuple[frozenset[str], tuple[int, ...], tuple[Colour, ...]]:
+def _listed(entry: dict[str, Any], key: str, where: str) -> list[Any]:
+    listed = entry.get(key, [])
+    if not isinstance(listed, list):
+        raise DataError(f"{where}: {key} = {listed!r}; write a list, {key} = [...]")
+    return listed
+
+
+def _ignored(listed: Any, names: list[str], where: str) -> tuple[frozenset[str], tuple[int, ...], tuple[Colour, ...]]:
     """The names, raw values and colours of the list `ignore`."""
     chosen: set[str] = set()
     values, colours = [], []
     for entry in listed if isinstance(listed, list) else [listed]:
         if isinstance(entry, int):
-            values.append(_value(entry, path))
+            values.append(_value(entry, where))
         elif isinstance(entry, list) or (isinstance(entry, str) and entry.startswith("#")):
-            colours.append(_colour(entry, path))
+            colours.append(_colour(entry, where))
         elif entry in names:
             chosen.add(entry)
         else:
-            known = did_you_mean(str(entry), [name for name in names if name])
-            raise DataError(f"label table {path}: ignore lists '{entry}', which is no class{known}")
+            raise DataError(f"{where} lists {entry!r}, which is no class{did_you_mean(str(entry), names)}")
     return frozenset(chosen), tuple(values), tuple(colours)
 
 
-def _known(table: dict[str, Any], keys: tuple[str, ...], path: Path, where: str) -> None:
+def _known(table: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
     if stray := sorted(set(table) - set(keys)):
-        raise DataError(f"label table {path}: {where}unknown key '{stray[0]}'{did_you_mean(stray[0], keys)}")
+        raise DataError(f"{where}: unknown key {stray[0]!r}{did_you_mean(stray[0], keys)}")
 
 
-def _value(value: Any, path: Path) -> int:
+def _value(value: Any, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_VALUE:
-        raise DataError(f"label table {path}: raw value {value!r} is not a whole number from 0 to {MAX_VALUE}")
+        raise DataError(f"{where}: raw value {value!r} is not a whole number from 0 to {MAX_VALUE}")
     return value
 
 
-def _colour(colour: Any, path: Path) -> Colour:
+def _colour(colour: Any, where: str) -> Colour:
     if isinstance(colour, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
         return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
     if isinstance(colour, list | tuple) and len(colour) == 3 and all(type(c) is int and 0 <= c <= 255 for c in colour):
         return colour[0], colour[1], colour[2]
-    raise DataError(f'label table {path}: colour {colour!r}; write [r, g, b] from 0 to 255, or "#rrggbb"')
+    raise DataError(f'{where}: {colour!r} is not a colour; write [r, g, b] from 0 to 255, or "#rrggbb"')
 
 
 def _from_text(text: str, path: Path) -> Iterator[_Entry]:
@@ -159,17 +177,18 @@ def _from_text(text: str, path: Path) -> Iterator[_Entry]:
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
     for place, (number, line) in enumerate(lines):
         words = re.split(r"[\s,;]+", line.lower().strip(",;"))
-        if place == 0 and len(words) > 1 and _HEADER.issuperset(words):
+        if place == 0 and (_HEADER if len(words) > 1 else _HEADER_ALONE).issuperset(words):
             continue
+        where = f"label table {path}, line {number}"
         match = _COLOUR_FIRST.fullmatch(line) or _INDEX_FIRST.fullmatch(line)
         found = match.groupdict() if match else {}
         name = found.get("name", "").strip("\"' \t,;")
-        if name != line and not re.search(r"[^\W\d]", name):  # numbers alone, in a line of several columns
-            raise DataError(f"label table {path}, line {number}: '{line}' is not 'index name r,g,b' or a name")
+        if not any(letter.isalpha() for letter in name):
+            raise DataError(f"{where}: {line!r} is not 'index name r,g,b' or a name; a name has a letter")
         index = int(found.get("index") or index + 1)
-        colours = [_colour(found["hex"], path)] if found.get("hex") else []
-        colours += [_colour([int(found[c]) for c in "rgb"], path)] if found["r"] else []
-        yield _Entry(name, (_value(index, path),), tuple(colours), ignore=name.lower() in VOID)
+        colours = [_colour(found["hex"], where)] if found.get("hex") else []
+        colours += [_colour([int(found[c]) for c in "rgb"], where)] if found["r"] else []
+        yield _Entry(name, (_value(index, where),), tuple(colours), ignore=name.lower() in VOID)
 
 
 def _number(entries: tuple[_Entry, ...], source: str) -> Labels:
@@ -251,8 +270,12 @@ def with_ignored(labels: Labels, names: Iterable[str]) -> Labels:
 def apply(mask: NDArray[Any], labels: Labels, path: Path | str) -> UInt8:
     """(H,W) raw whole numbers or (H,W,3) RGB uint8 -> (H,W) uint8 class ids or `ignore_index`.
 
-    `path` names the mask in messages. Raises DataError with up to five strays and how many pixels have them.
+    `path` names the mask in messages. Raises DataError for an array of another kind or without pixels, and with up to
+    five strays and how many pixels have them.
     """
+    grey = mask.ndim == 2 and mask.dtype.kind in "biu"
+    if not mask.size or not (grey or (mask.shape[2:] == (3,) and mask.dtype == np.uint8)):
+        raise DataError(f"{path}: a mask of shape {mask.shape} and type {mask.dtype}; {_KINDS}")
     if mask.ndim == 3:
         return _apply_colours(mask, labels, path)
     if mask.dtype not in (np.uint8, np.uint16):

@@ -2,11 +2,13 @@
 
 Pictures become 8-bit RGB, turned upright by their EXIF orientation: grey is repeated, palettes are looked up, alpha is
 dropped, 16-bit grey keeps its high byte, CMYK is converted. Masks keep their numbers: a palette mask is read as INDEX,
-8- and 16-bit grey as value, RGB by the colours of the label table; `labels.apply` makes class ids of them.
+grey of 1 to 16 bits as the value in the file, 8-bit RGB by the colours of the label table; `labels.apply` makes class
+ids of them.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from structseg.data.labels import apply
 from structseg.errors import DataError
@@ -35,12 +37,13 @@ def read_image(path: Path) -> UInt8:
 def read_mask(path: Path, labels: Labels) -> UInt8:
     """(H,W) class ids or `labels.ignore_index`, upright.
 
-    Raises DataError for a damaged file, a JPEG, a value or colour outside the table, RGB without colours in the table.
+    Raises DataError for a damaged file, a JPEG, colours that are not of 8 bits, a value or colour outside the table,
+    RGB without colours in the table.
     """
     with _opened(path) as picture:
         if picture.format in ("JPEG", "MPO"):
             raise DataError(f"{path}: a mask saved as JPEG has blurred labels; save it as PNG")
-        raw = _raw(picture, path)
+        raw = _raw(picture, _maximum(picture), path)
     return apply(raw, labels, path)
 
 
@@ -66,11 +69,10 @@ def _mismatch(image_path: Path, image: UInt8, target_path: Path, target: UInt8) 
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The decoded picture; the file is closed on the way out."""
+def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+    """The picture, not yet decoded; the file is closed on the way out."""
     try:
         with Image.open(path) as picture:
-            picture.load()
             yield picture
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
@@ -79,11 +81,15 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}; raise PIL.Image.MAX_IMAGE_PIXELS or cut it into tiles") from None
     except _BROKEN as error:
+        if (
+            isinstance(error, OSError) and error.errno is not None
+        ):  # the system's errors have a number, Pillow's have not
+            raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: damaged or cut off ({reason}); copy or save it again") from error
 
 
-def _rgb(picture: Image.Image, path: Path) -> UInt8:
+def _rgb(picture: ImageFile.ImageFile, path: Path) -> UInt8:
     upright = _upright(picture)
     if upright.mode in _DEEP:
         deep = np.asarray(upright)
@@ -97,9 +103,29 @@ def _rgb(picture: Image.Image, path: Path) -> UInt8:
     return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
 
 
-def _raw(picture: Image.Image, path: Path) -> NDArray[Any]:
+def _maximum(picture: ImageFile.ImageFile) -> int | None:
+    """The largest number that fits into the file, where Pillow stretches or cuts numbers to 8 or 16 bits; else None.
+
+    Known only before the picture is decoded.
+    """
+    codec, _, _, arguments = picture.tile[0] if picture.tile else ("", None, 0, "")
+    packing = str(arguments[0] if isinstance(arguments, tuple) else arguments)
+    if codec in ("ppm", "ppm_plain") and isinstance(arguments, tuple):
+        return int(arguments[1])
+    if bits := re.match(r"L;([24])", packing):
+        return (1 << int(bits[1])) - 1
+    return 65535 if picture.mode not in _DEEP and re.search(r";16[BLN]", packing) else None
+
+
+def _raw(picture: ImageFile.ImageFile, maximum: int | None, path: Path) -> NDArray[Any]:
     """(H,W) numbers or (H,W,3) colours as they stand in the file."""
     upright = _upright(picture)
+    if upright.mode in ("L", *_DEEP) and maximum:  # undo the stretching
+        return np.rint(np.asarray(upright) * (maximum / (255 if upright.mode == "L" else 65535))).astype(np.uint16)
+    if maximum not in (None, 255):
+        raise DataError(
+            f"{path}: a colour mask with numbers up to {maximum}, not 255; save it as 8-bit RGB or palette PNG"
+        )
     if upright.mode in ("L", "P", *_DEEP):
         return np.asarray(upright)
     if upright.mode == "1":
@@ -111,7 +137,9 @@ def _raw(picture: Image.Image, path: Path) -> NDArray[Any]:
     raise DataError(f"{path}: a mask of mode {upright.mode}; save it as grey (8 or 16 bit), palette or RGB PNG")
 
 
-def _upright(picture: Image.Image) -> Image.Image:
+def _upright(picture: ImageFile.ImageFile) -> Image.Image:
+    """Decoded, and turned by its EXIF orientation."""
+    picture.load()
     if picture.getexif().get(ExifTags.Base.Orientation, 1) == 1:
         return picture
     return ImageOps.exif_transpose(picture)

@@ -64,6 +64,7 @@ def evaluate(
     name = name or type(data).__name__.lower()
     metrics = {
         **summarise(counts, data.labels, draws=draws),
+        "seeds": [vars(predictor.model)["about"]["seed"]] if "seed" in vars(predictor.model).get("about", {}) else [],
         "set": name,
         "split": split,
         "fingerprint": fingerprint(data, split),

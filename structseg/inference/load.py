@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from structseg import runs
 from structseg.config import Config, merge, read_toml
-from structseg.errors import CheckpointError, DataError
+from structseg.errors import CheckpointError, DataError, first_line
 from structseg.inference.device import pick_device
 from structseg.models.segmenter import build
 from structseg.types import Labels
@@ -114,8 +114,9 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             names = content.keys()
             tensors = {name: content.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{file} is damaged or cut off ({reason}); train again or copy it again") from None
+        raise CheckpointError(
+            f"{file} is damaged or cut off ({first_line(error)}); train again or copy it again"
+        ) from None
     return tensors, {name: _value(text) for name, text in facts.items()}
 
 

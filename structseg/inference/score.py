@@ -1,8 +1,9 @@
 """Score any two folders of masks, ours or anyone's.
 
 Masks are PNGs: class ids as grey or palette, or the label table's colours as RGB. Truth holds the table's raw values;
-a prediction holds class ids 0..C-1, as `structseg predict` writes them. A prediction's place in its folder without the
-suffix, with each `a` replaced by `b`, is the place of its truth: ("_leftImg8bit", "_gtFine_labelIds").
+a prediction holds class ids 0..C-1, as `structseg predict` writes them, or with `raw` the table's values, too. A
+prediction's place in its folder without the suffix, with each `a` replaced by `b`, is the place of its truth:
+("_leftImg8bit", "_gtFine_labelIds").
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def score_folders(
     labels: Labels,
     *,
     replace: Sequence[tuple[str, str]] = (),
+    raw: bool = False,
     tolerance: float = 0.0075,
     distances: tuple[int, ...] = DISTANCES,
     draws: int = 2000,
@@ -37,7 +39,7 @@ def score_folders(
     if (predictions / "index").is_dir():
         predictions = predictions / "index"
     pairs = _pairs(_masks(predictions), _masks(target), predictions, target, replace)
-    written = _written(labels)
+    written = labels if raw else _written(labels)
     counter = Counter(labels, tolerance=tolerance, size=len(pairs), distances=distances)
     for name, (first, second) in pairs.items():
         prediction, truth = read_mask(first, written), read_mask(second, labels)
@@ -53,8 +55,20 @@ def score_folders(
     counts = counter.counts()
     metrics = summarise(counts, labels, draws=draws)
     del metrics["seconds"]
-    parts = [f"{len(pairs)} masks of two folders", "scored at mask size", *describe(counts, draws=draws)]
+    kind = "the table's raw values" if raw else f"class ids 0-{labels.num_classes - 1}"
+    parts = [f"{len(pairs)} masks of two folders", f"predictions read as {kind} or colours", "scored at mask size"]
+    parts += describe(counts, draws=draws)
     return {**metrics, "protocol": " · ".join(parts)}
+
+
+def nearby_labels(target: Path) -> Path:
+    """The label table in a folder of true masks or in one of the three above it."""
+    names = ("labels.toml", "classes.toml", "classes.txt", "labels.txt")
+    folders = (target.absolute(), *target.absolute().parents)[:4]
+    for path in (folder / name for folder in folders for name in names):
+        if path.is_file():
+            return path
+    raise DataError(f"{target}: no label table ({', '.join(names)}) in it or above; name one with --labels")
 
 
 def _masks(folder: Path) -> dict[str, Path]:

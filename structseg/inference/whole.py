@@ -40,7 +40,16 @@ def probabilities(model: nn.Module, image: Tensor, *, precision: str = "float32"
     """
     with torch.autocast(image.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         logits = as_output(model(image)).logits
-    logits = resize(logits.float(), (image.shape[-2], image.shape[-1]))
+    logits = _enlarge(logits.float(), (image.shape[-2], image.shape[-1]), stride=getattr(model, "stride", None))
     if logits.shape[1] == 1:
         logits = torch.cat([torch.zeros_like(logits), logits], 1)  # softmax of (0, x) is sigmoid of x
     return logits.softmax(1)
+
+
+def _enlarge(logits: Tensor, size: tuple[int, int], *, stride: int | None) -> Tensor:
+    """Logits at the picture's size. With a known stride, cell i stands at pixel i * stride whatever the size: the last
+    cell may reach over the picture's border, and what does is cut off."""
+    if stride is None:
+        return resize(logits, size)
+    height, width = (cells * stride for cells in logits.shape[-2:])
+    return resize(logits, (height, width))[..., : size[0], : size[1]]

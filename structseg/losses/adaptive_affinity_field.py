@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from structseg.errors import ConfigError, did_you_mean
+from structseg.losses.checks import check_affinity, check_whole
 from structseg.losses.kernels import affinity
 from structseg.losses.kernels.pairs import check_pairs, element_counts, pair_counts
 from structseg.losses.sampling import (
@@ -52,6 +53,7 @@ class AdaptiveAffinityField(nn.Module):
     `ascent`: reverse the gradient of the kernel weights here, so that an optimizer that minimises lets them climb;
     False leaves it to an optimizer with maximize=True. Give the two parameters no weight decay.
     Raises ConfigError for options that are unknown or do not fit the logits.
+    Logits must be finite everywhere, also at ignored pixels: one NaN or infinity makes the loss NaN.
     """
 
     def __init__(
@@ -68,7 +70,10 @@ class AdaptiveAffinityField(nn.Module):
         ascent: bool = True,
     ) -> None:
         super().__init__()
-        check_pairs(tuple(kernel_sizes), pair_rule)
+        check_pairs(kernel_sizes, pair_rule)
+        check_affinity(margin=margin, edge_weight=edge_weight, interior_weight=interior_weight)
+        check_whole("ignore_index", ignore_index)
+        check_whole("num_classes", num_classes)
         if num_classes < 1:
             raise ConfigError(f"num_classes {num_classes} is less than 1; 1 means sigmoid")
         if weight_by not in WEIGHTS_BY:
@@ -95,8 +100,11 @@ class AdaptiveAffinityField(nn.Module):
             edge, interior = self.edge_weight * scale[:, 0] * edge, self.interior_weight * scale[:, 1] * interior
             return self._total(probabilities, labels, edge, interior, self.kernel_sizes)
 
-    def counts(self, target: Tensor, size: tuple[int, int]) -> Tensor:
-        """(2 K,) float64: the numbers of edge and interior elements of each kernel at `size` (h,w)."""
+    def counts(self, target: Tensor, size: tuple[int, int], *, num_classes: int | None = None) -> Tensor:
+        """(2 K,) float64: the numbers of edge and interior elements of each kernel at `size` (h,w).
+
+        `num_classes`, which other losses need here, is an option of this one: the argument is not read.
+        """
         labels = sample_target(target, size)
         return self._counts(keep_labels(labels, num_classes=self.num_classes, ignore_index=self.ignore_index))
 

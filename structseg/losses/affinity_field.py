@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from structseg.losses.checks import check_affinity, check_whole
 from structseg.losses.kernels import affinity
 from structseg.losses.kernels.pairs import check_pairs, element_counts, pair_counts
 from structseg.losses.sampling import (
@@ -32,6 +33,7 @@ class AffinityField(nn.Module):
 
     Options: `ignore_index`; `kernel_size` odd from 3 on; `margin` of the edge term; `edge_weight`, `interior_weight`
     (lambda in the paper); `pair_rule` "mirrored" (released code) or "simple" (paper). Raises ConfigError for others.
+    Logits must be finite everywhere, also at ignored pixels: one NaN or infinity makes the loss NaN.
     """
 
     def __init__(
@@ -46,6 +48,8 @@ class AffinityField(nn.Module):
     ) -> None:
         super().__init__()
         check_pairs((kernel_size,), pair_rule)
+        check_affinity(margin=margin, edge_weight=edge_weight, interior_weight=interior_weight)
+        check_whole("ignore_index", ignore_index)
         self.ignore_index = ignore_index
         self.kernel_size = kernel_size
         self.margin = margin
@@ -62,13 +66,14 @@ class AffinityField(nn.Module):
             scale = inverse(self._elements(pairs, logits.shape[1])).to(probabilities.dtype)
             return self._total(probabilities, labels, self.edge_weight * scale[0], self.interior_weight * scale[1])
 
-    def counts(self, target: Tensor, size: tuple[int, int]) -> Tensor:
+    def counts(self, target: Tensor, size: tuple[int, int], *, num_classes: int | None = None) -> Tensor:
         """(2,) float64: pairs of two classes and all pairs at `size` (h,w), from which both divisors follow.
 
-        The number of classes is not known here: labels that are no class must be `ignore_index`.
+        `num_classes` is the number of channels of the logits; without it all labels that are no class must be
+        `ignore_index`.
         """
         labels = sample_target(target, size)
-        return self._pairs(keep_labels(labels, num_classes=None, ignore_index=self.ignore_index))
+        return self._pairs(keep_labels(labels, num_classes=num_classes, ignore_index=self.ignore_index))
 
     def parts(self, logits: Tensor, target: Tensor) -> list[tuple[float, Tensor, Tensor]]:
         """[(weight, sum, count)] of the edge and the interior elements."""

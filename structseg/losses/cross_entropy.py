@@ -4,17 +4,16 @@
 
 The weights are given, or follow a rule from the classes' shares f of the labelled pixels:
 
-    inverse_sqrt  f^-0.5        inverse  f^-1        median_frequency  median(f) / f  (Eigen and Fergus, ICCV 2015)
+    inverse_sqrt  f^-0.5        inverse  f^-1
 
 and are scaled so that a pixel's mean weight, sum_c f_c w_c, is 1. The loss is a weighted mean, so the scale does not
-matter to it: "median_frequency" differs from "inverse" only where f is counted as in that paper, over the pictures that
-hold the class. A class that never occurs (f = 0) gets the largest weight of the others.
+matter to it, and median frequency balancing, median(f) / f, is "inverse". A class that never occurs (f = 0) gets the
+largest weight of the others.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable
 
 import torch
@@ -22,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from structseg.errors import ConfigError, did_you_mean
+from structseg.losses.checks import check_whole
 from structseg.losses.sampling import (
     as_counts,
     inverse,
@@ -32,10 +32,9 @@ from structseg.losses.sampling import (
     without_autocast,
 )
 
-WEIGHT_RULES: dict[str, Callable[[float, float], float]] = {  # (share, median share) -> weight
-    "inverse_sqrt": lambda share, median: share**-0.5,
-    "inverse": lambda share, median: 1 / share,
-    "median_frequency": lambda share, median: median / share,
+WEIGHT_RULES: dict[str, Callable[[float], float]] = {  # share -> weight
+    "inverse_sqrt": lambda share: share**-0.5,
+    "inverse": lambda share: 1 / share,
 }
 
 
@@ -56,6 +55,7 @@ class CrossEntropy(nn.Module):
         class_frequencies: tuple[float, ...] | None = None,
     ) -> None:
         super().__init__()
+        check_whole("ignore_index", ignore_index)
         self.ignore_index = ignore_index
         if isinstance(class_weights, str):
             class_weights = weights_by_rule(class_weights, class_frequencies)
@@ -74,12 +74,13 @@ class CrossEntropy(nn.Module):
             counts = self._count(labels) if counts is None else counts.to(total.device)
             return (total * inverse(counts).to(total.dtype)).sum()
 
-    def counts(self, target: Tensor, size: tuple[int, int]) -> Tensor:
+    def counts(self, target: Tensor, size: tuple[int, int], *, num_classes: int | None = None) -> Tensor:
         """(1,) float64: the total weight of the labelled pixels at `size` (h,w).
 
-        Without weights the number of classes is not known here: labels that are no class must be `ignore_index`.
+        `num_classes` is the number of channels of the logits; without it, and without weights, all labels that are no
+        class must be `ignore_index`.
         """
-        classes = None if self.weights is None else len(self.weights)
+        classes = num_classes if self.weights is None else len(self.weights)
         return self._count(
             keep_labels(sample_target(target, size), num_classes=classes, ignore_index=self.ignore_index)
         )
@@ -126,8 +127,7 @@ def weights_by_rule(rule: str, frequencies: tuple[float, ...] | None) -> tuple[f
     if not _are_weights(frequencies):
         raise ConfigError(f"class_frequencies {tuple(frequencies)} are not numbers from 0 on, one of them above 0")
     shares = [frequency / sum(frequencies) for frequency in frequencies]
-    median = statistics.median(share for share in shares if share > 0)
-    weights = [WEIGHT_RULES[rule](share, median) if share > 0 else 0.0 for share in shares]
+    weights = [WEIGHT_RULES[rule](share) if share > 0 else 0.0 for share in shares]
     mean = sum(share * weight for share, weight in zip(shares, weights, strict=True))
     return tuple((weight or max(weights)) / mean for weight in weights)
 

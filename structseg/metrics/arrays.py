@@ -6,7 +6,7 @@ of CUDA maps are made where they lie (`confusion.py`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ def pictures(prediction: ClassMap, target: ClassMap) -> tuple[Integers, Integers
     first, second = class_maps(prediction, target)
     if first.ndim not in (2, 3):
         raise DataError(f"class maps have shape {first.shape}; give (H,W) or (B,H,W) class ids")
-    return first.reshape(-1, *first.shape[-2:]), second.reshape(-1, *second.shape[-2:])
+    return (first[None], second[None]) if first.ndim == 2 else (first, second)
 
 
 def picture(prediction: ClassMap, target: ClassMap) -> tuple[Integers, Integers]:
@@ -77,10 +77,17 @@ def check_num_classes(num_classes: int) -> None:
         raise ConfigError(f"num_classes is {num_classes}; give at least 1")
 
 
+def is_tensor(values: object) -> TypeGuard[torch.Tensor]:
+    return hasattr(values, "detach")
+
+
 def _integers(values: ClassMap, name: str) -> Integers:
-    array = values if isinstance(values, np.ndarray) else values.detach().cpu().numpy()
-    if array.dtype == np.bool_:
+    array: Any = values
+    if is_tensor(values) and not values.is_floating_point():  # NumPy has no bfloat16
+        array = values.detach().cpu().numpy()
+    if isinstance(array, np.ndarray) and array.dtype == np.bool_:
         return array.view(np.uint8)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise DataError(f"{name} is {array.dtype}; give integer class ids, e.g. logits.argmax(1)")
-    return array
+    if isinstance(array, np.ndarray) and np.issubdtype(array.dtype, np.integer):
+        return array
+    kind = getattr(values, "dtype", type(values).__name__)
+    raise DataError(f"{name} is {kind}; give integer class ids as an array or tensor, e.g. logits.argmax(1)")

@@ -60,6 +60,14 @@ def border_points(classes: Integers, known: Mask, *, num_classes: int) -> list[P
     return np.split(points[order], starts)
 
 
+def check_tolerance(tolerance: float) -> None:
+    """Raise ConfigError unless the tolerance is a finite number from 0 on."""
+    if not 0 <= tolerance < math.inf:
+        raise ConfigError(
+            f"tolerance is {tolerance}; give a share of the diagonal (0.0075) or a number of pixels (3.0)"
+        )
+
+
 def squared_tolerance(tolerance: float, shape: tuple[int, ...]) -> int:
     """The largest squared distance, in pixels, that is within the tolerance.
 
@@ -75,8 +83,9 @@ def count_borders(
 ) -> Counts:
     """(H,W) class ids of one picture -> (C,4) counts, matched by `match`.
 
-    Raises DataError where a prediction at a labelled pixel is no class.
+    Raises ConfigError where the tolerance is no distance, DataError where a prediction at a labelled pixel is no class.
     """
+    check_tolerance(tolerance)
     known = labelled(target, num_classes=num_classes, ignore_index=ignore_index)
     check_prediction(prediction[known], num_classes=num_classes)
     predicted = border_points(prediction, known, num_classes=num_classes)
@@ -99,10 +108,7 @@ class BorderCounts(ABC):
 
     def __init__(self, num_classes: int, ignore_index: int = 255, tolerance: float = 0.0075) -> None:
         check_num_classes(num_classes)
-        if not tolerance >= 0:
-            raise ConfigError(
-                f"tolerance is {tolerance}; give a share of the diagonal (0.0075) or a number of pixels (3.0)"
-            )
+        check_tolerance(tolerance)
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.tolerance = tolerance
@@ -135,10 +141,12 @@ class BorderCounts(ABC):
 
     def merge(self, other: BorderCounts) -> None:
         """Add the counts of another score. Raises ValueError where the two do not count the same."""
-        mine = (type(self), self.num_classes, self.tolerance)
-        theirs = (type(other), other.num_classes, other.tolerance)
+        mine = (type(self), self.num_classes, self.ignore_index, self.tolerance)
+        theirs = (type(other), other.num_classes, other.ignore_index, other.tolerance)
         if mine != theirs:
-            raise ValueError(f"cannot add counts of {theirs} to counts of {mine}: class, num_classes, tolerance differ")
+            raise ValueError(
+                f"cannot add counts of {theirs} to counts of {mine}: class, num_classes, ignore_index, tolerance differ"
+            )
         self.counts += other.counts
 
     def reset(self) -> None:

@@ -21,8 +21,9 @@ from structseg.metrics.arrays import (
     check_class,
     check_num_classes,
     check_prediction,
-    class_maps,
+    is_tensor,
     labelled,
+    pictures,
 )
 from structseg.metrics.scores import scores
 
@@ -34,13 +35,13 @@ _BYTE = 256
 def confusion(prediction: ClassMap, target: ClassMap, *, num_classes: int, ignore_index: int = 255) -> Counts:
     """(H,W) or (B,H,W) integer class ids -> (C,C) counts, row = truth.
 
-    Raises DataError where shapes differ, where maps are not integers and where a prediction at a labelled pixel is
-    outside 0..C-1.
+    Raises DataError where shapes differ or are others, where maps are not integers and where a prediction at a labelled
+    pixel is outside 0..C-1.
     """
     check_num_classes(num_classes)
     if _on_one_device(prediction, target):
         return _of_tensors(prediction, target, num_classes=num_classes, ignore_index=ignore_index)
-    maps = class_maps(prediction, target)
+    maps = pictures(prediction, target)
     if num_classes <= _BYTE and maps[0].dtype == maps[1].dtype == np.uint8:
         return _of_bytes(*maps, num_classes=num_classes, ignore_index=ignore_index)
     return _of_integers(*maps, num_classes=num_classes, ignore_index=ignore_index)
@@ -75,9 +76,10 @@ class ConfusionMatrix:
         return self.scores()
 
     def merge(self, other: ConfusionMatrix) -> None:
-        """Add the counts of another matrix. Raises ValueError where the classes differ in number."""
-        if other.num_classes != self.num_classes:
-            raise ValueError(f"cannot add counts of {other.num_classes} classes to counts of {self.num_classes}")
+        """Add the counts of another matrix. Raises ValueError where the two do not count the same."""
+        mine, theirs = (self.num_classes, self.ignore_index), (other.num_classes, other.ignore_index)
+        if mine != theirs:
+            raise ValueError(f"cannot add counts of {theirs} to counts of {mine}: num_classes, ignore_index differ")
         self.counts += other.counts
 
     def reset(self) -> None:
@@ -119,8 +121,8 @@ def _of_tensors(prediction: Any, target: Any, *, num_classes: int, ignore_index:
 
 
 def _on_one_device(prediction: ClassMap, target: ClassMap) -> bool:
-    """Whether both are integer CUDA tensors of one shape; anything else takes the checks of the CPU path."""
-    if isinstance(prediction, np.ndarray) or isinstance(target, np.ndarray):
+    """Whether both are integer CUDA tensors of one good shape; anything else takes the checks of the CPU path."""
+    if not is_tensor(prediction) or not is_tensor(target) or prediction.ndim not in (2, 3):
         return False
     same = prediction.shape == target.shape and prediction.device == target.device
     return same and prediction.is_cuda and not (prediction.is_floating_point() or target.is_floating_point())

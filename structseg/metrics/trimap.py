@@ -46,5 +46,7 @@ def trimap_counts(
     ring = np.searchsorted(np.square(np.asarray(distances, float)), np.rint(away.astype(float) ** 2), side="right")
     for place in range(len(distances)):
         band = ring == place
-        counts[place] = confusion(predicted[band], true[band], num_classes=num_classes, ignore_index=ignore_index)
+        counts[place] = confusion(
+            predicted[band][None], true[band][None], num_classes=num_classes, ignore_index=ignore_index
+        )
     return counts.cumsum(0)

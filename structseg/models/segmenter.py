@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from structseg import build as registry
@@ -70,8 +71,20 @@ class Segmenter(Normalised):
 
     def forward(self, image: Tensor) -> Output:
         """RGB (B,3,H,W), 0..255, any H, W >= 1 -> logits (B,C,ceil(H/stride),ceil(W/stride)) and last feature."""
-        logits, feature = self.head(self.backbone(self.normalise(image)))
-        return Output(logits, features=feature)
+        height, width = image.shape[-2:]
+        logits, feature = self.head(self.backbone(self._padded(self.normalise(image))))
+        rows, columns = -(-height // self.stride), -(-width // self.stride)
+        return Output(logits[..., :rows, :columns], features=feature[..., :rows, :columns])
+
+    def _padded(self, image: Tensor) -> Tensor:
+        """The picture continued at its right and lower border to multiples of the coarsest stride.
+
+        Without it the convolutions of SAME padding shift with the parity of every level's size: EfficientNet-Lite0
+        trained on crops of 128x160 lost 8 points of mIoU on CamVid at 180x240.
+        """
+        coarse = self.backbone.strides[-1]
+        below, right = -image.shape[-2] % coarse, -image.shape[-1] % coarse
+        return F.pad(image, (0, right, 0, below), mode="replicate") if below or right else image
 
     def train(self, mode: bool = True) -> Segmenter:
         super().train(mode)

@@ -9,14 +9,12 @@ lack and on which nothing here depends, is loaded where it is there and never mi
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -83,15 +81,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         content: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such weight file") from None
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged pickle makes the reader raise nearly anything: struct.error, IndexError, ...
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path}: not a whole .safetensors or .pth weight file ({reason})") from None
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not content or not all(isinstance(one, Tensor) for one in content.values()):
+    tensors = content if isinstance(content, dict) else {}
+    if not tensors or not all(isinstance(name, str) and isinstance(one, Tensor) for name, one in tensors.items()):
         raise CheckpointError(f"{path}: holds no table of tensors; save model.state_dict()")
-    return content
+    return tensors
 
 
 def _match(

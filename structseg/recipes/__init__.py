@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 
 from structseg.config import Config, merge, override, read_toml
 from structseg.errors import ConfigError, did_you_mean
-from structseg.recipes import camvid, own, scenes
+from structseg.recipes import camvid, pairs, scenes
 
-_FAMILIES: tuple[ModuleType, ...] = (scenes, camvid, own)
+_FAMILIES: tuple[ModuleType, ...] = (scenes, camvid, pairs)
 
 
 def recipes() -> dict[str, Callable[[], Config]]:
@@ -46,5 +46,8 @@ def read(source: str, overrides: Sequence[str] = ()) -> Config:
         return override(recipe(source), overrides)
     differences = read_toml(path)
     name = differences.get("recipe", "")
-    base = recipe(name) if name else Config()
+    if not isinstance(name, str):
+        raise ConfigError(f"{path}: recipe = {name!r} is not a name in quotes")
+    whole = differences.keys() >= {field.name for field in fields(Config)}  # a run's resolved file needs no recipe
+    base = recipe(name) if name and not whole else Config()
     return override(merge(base, differences, path), overrides)

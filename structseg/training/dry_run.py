@@ -28,7 +28,7 @@ def dry_run(config: Config, *, device: str = "auto") -> str:
     run(parts.state, parts.regime, streams(parts), device=parts.device, hooks=[note], stop=_STEPS)
     step = sum(seconds[1:]) / len(seconds[1:]) if len(seconds) > 1 else seconds[0]
     picture = _picture_seconds(parts)
-    rounds = config.optim.steps // config.evaluation.every if config.evaluation.every else 0
+    rounds = -(-config.optim.steps // config.evaluation.every) if config.evaluation.every else 0  # the last step too
     val = len(parts.dataset.items(config.data.val)) if rounds else 0
     final = len(parts.dataset.items(split_of(config)))
     total = step * config.optim.steps + picture * (rounds * val + final)

@@ -103,16 +103,16 @@ class Evaluate:
         if self.select != "last" and scores[self.select] > state.best:
             state.best, state.best_step = scores[self.select], state.step
             self.keep(state)
-        shown = "  ".join(f"{name} {100 * value:.1f}" for name, value in scores.items() if isinstance(value, float))
+        shown = "  ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
         self.show(f"step {state.step}/{state.config.steps}  val: {shown}")
 
 
 class Kernels:
     """Log the learned kernel sizes of adaptive affinity fields at evaluations and at the end."""
 
-    def __init__(self, log: Log, losses: nn.Module, *, every: int) -> None:
+    def __init__(self, log: Log, regime: nn.Module, *, every: int) -> None:
         self.log, self.every = log, every
-        self.losses = [loss for loss in losses.modules() if hasattr(loss, "effective_kernel_size")]
+        self.losses = [loss for loss in regime.modules() if hasattr(loss, "effective_kernel_size")]
 
     def __call__(self, state: State, record: Record) -> None:
         if state.step == state.config.steps or (self.every and state.step % self.every == 0):
@@ -165,10 +165,9 @@ class Stop:
         self.signal = number
 
     def __call__(self, state: State, record: Record) -> bool:
-        if self.signal and state.step < state.config.steps:
+        if self.signal:
             self.save(state)
-            return True
-        return False
+        return bool(self.signal)
 
 
 def duration(seconds: float) -> str:

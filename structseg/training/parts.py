@@ -1,17 +1,19 @@
 """What a run is made of: data, model, losses, regime and state, checked and built in memory; nothing is written.
 
-Everything that a user can get wrong in a configuration or in the data is found here, before a folder is made.
+What a user can get wrong in names, options and data is found here, before a folder is made: a spread of the samples is
+read, and a copy of the model and every loss are tried once on an empty batch of the real size.
 """
 
 from __future__ import annotations
 
+import copy
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from structseg import build
 from structseg.config import Config
@@ -20,14 +22,14 @@ from structseg.data.check import check_split
 from structseg.data.fingerprint import fingerprint, frequencies
 from structseg.data.formats import Format
 from structseg.data.loader import Augmentation, batches
-from structseg.errors import ConfigError
+from structseg.errors import ConfigError, first_line
 from structseg.inference.device import pick_device
 from structseg.inference.evaluate import count
 from structseg.inference.predictor import Predictor
 from structseg.models.segmenter import build as build_model
 from structseg.training.regimes.supervised import Term
 from structseg.training.state import State
-from structseg.types import Batch, Item
+from structseg.types import Batch, Item, Output
 
 
 @dataclass
@@ -54,10 +56,8 @@ def check_names(config: Config) -> None:
     else:
         build.check("models.backbones", config.model.backbone, "model.backbone")
         build.check("models.heads", config.model.head, "model.head")
-    if config.optim.batch == 1 and not config.model.freeze_norm:
-        raise ConfigError(
-            "optim.batch = 1: batch normalisation needs at least 2 pictures; raise it or set model.freeze_norm=true"
-        )
+        if config.model.options:
+            raise ConfigError("model.options are those of model.name, which is empty; see model.head_options")
 
 
 def prepare(config: Config, *, device: str = "auto") -> Parts:
@@ -72,13 +72,45 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     check_split(dataset, split_of(config))
     torch.manual_seed(config.seed)
     model = build_model(config.model, dataset.labels.num_classes)
+    logits = _try_model(config, model, dataset.labels.num_classes)
     terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
+    for place, term in enumerate(terms):
+        _try_loss(place, term, logits)
     regime = build.create(
         "training.regimes", config.regime, config.regime_options, key="regime", model=model, terms=terms
     ).to(chosen)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
     state = State(regime.trained(), config.optim)
     return Parts(config, dataset, items, regime, state, chosen, _about(config, dataset, model, terms))
+
+
+def _try_model(config: Config, model: nn.Module, num_classes: int) -> Tensor:
+    """Logits of a copy of the model for an empty batch, in training mode."""
+    height, width = config.data.crop
+    stride = getattr(model, "stride", 1)
+    if height % stride or width % stride:
+        raise ConfigError(f"data.crop = {[height, width]} is no multiple of {stride}, the stride of the model's logits")
+    try:
+        with torch.random.fork_rng(devices=()), torch.no_grad():
+            logits = Output(*copy.deepcopy(model).train()(torch.zeros(config.optim.batch, 3, height, width))).logits
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"model: it fails on optim.batch = {config.optim.batch} crops of {height}x{width} ({first_line(error)}); "
+            "a larger batch or crop helps where batch normalisation sees one value only"
+        ) from error
+    if logits.shape[1] != num_classes:
+        raise ConfigError(f"model: it gives {logits.shape[1]} classes, but the label table has {num_classes}")
+    return logits
+
+
+def _try_loss(place: int, term: Term, logits: Tensor) -> None:
+    """One call, so that wrong options show before the run begins."""
+    target = torch.zeros(len(logits), *logits.shape[-2:], dtype=torch.long)
+    try:
+        with torch.random.fork_rng(devices=()):
+            term.loss(logits.clone().requires_grad_(), target)
+    except (RuntimeError, ValueError, TypeError, ConfigError) as error:
+        raise ConfigError(f"losses.{place}: {term.name}: {first_line(error)}") from error
 
 
 def split_of(config: Config) -> str:

@@ -18,11 +18,12 @@ from structseg import runs
 from structseg.config import Config, difference, merge, override, read_toml, to_toml
 from structseg.data import open_format
 from structseg.data.check import check_split
+from structseg.data.fingerprint import fingerprint
 from structseg.data.formats import Format
-from structseg.errors import CheckpointError, ConfigError
+from structseg.errors import CheckpointError, ConfigError, first_line
 from structseg.inference.device import pick_device
 from structseg.inference.evaluate import evaluate
-from structseg.inference.load import load, save_weights
+from structseg.inference.load import data_changed, load, save_weights
 from structseg.inference.predictor import Predictor
 from structseg.training import hooks
 from structseg.training.hooks import Console, Log
@@ -39,20 +40,21 @@ def train(
 ) -> dict[str, Any]:
     """Train and score `config` in the folder `out`; the content of metrics.json.
 
-    Raises ConfigError, DataError or CheckpointError, each in one line, before anything is written; SystemExit with
-    128 + the signal's number after SIGTERM or Ctrl-C, when the step is finished and saved.
+    Raises ConfigError, DataError or CheckpointError, each of one line: what can be known before the first step before
+    anything is written, a damaged picture or a loss that is not finite when it comes. After SIGTERM or Ctrl-C the step
+    is finished and saved, and SystemExit raised with 128 + the signal's number.
     """
     out = Path(out)
     _check_out(out, config, resume=resume)
     parts = prepare(config, device=device)
     content = _saved(out, parts) if resume else None
-    with runs.fresh_folder(out):
+    with runs.fresh_folder(out), runs.locked(out):
         for path in runs.leftovers(out):
-            path.unlink()
+            if path.name != runs.LOCK:
+                path.unlink()
         if content is not None:
             parts.state.restore(content, out / runs.STATE)
-        else:
-            runs.write_text(out / runs.CONFIG, to_toml(config))
+        runs.write_text(out / runs.CONFIG, to_toml(config))
         return _train(parts, out, Console(quiet=quiet))
 
 
@@ -86,12 +88,12 @@ def _saved(out: Path, parts: Parts) -> dict[str, Any] | None:
     before, now = content["about"], parts.about
     if _meaning(before["labels"]) != _meaning(now["labels"]):
         raise CheckpointError(f"{out / runs.STATE} was trained with another label table than {now['labels']['source']}")
-    train_split = parts.config.data.train
-    if before["data_fingerprint"][train_split] != now["data_fingerprint"][train_split]:
-        raise CheckpointError(
-            f"{out / runs.STATE}: the pictures of split '{train_split}' have changed since the run began "
-            f"(data.root = {parts.config.data.root}); restore them or train again"
-        )
+    for split, digest in now["data_fingerprint"].items():
+        if before["data_fingerprint"].get(split, digest) != digest:
+            raise CheckpointError(
+                f"{out / runs.STATE}: the files of split '{split}' have changed since the run began "
+                f"(data.root = {parts.config.data.root}); restore them or train again"
+            )
     return content
 
 
@@ -135,9 +137,13 @@ def _train(parts: Parts, out: Path, console: Console) -> dict[str, Any]:
         try:
             run(state, parts.regime, streams(parts), device=parts.device, hooks=steps)
         except Exception as error:
-            log.write("stop", state.step, reason=str(error).splitlines()[0])
+            if state.step:
+                log.write("stop", state.step, reason=first_line(error))
+            else:  # nothing was learned: leave nothing in the way of the next try
+                for name in (runs.LOG, runs.META, runs.CONFIG):
+                    (out / name).unlink(missing_ok=True)
             raise
-    if stop.signal and state.step < config.optim.steps:
+    if stop.signal:
         log.write("stop", state.step, reason="stopped by a signal")
         console.say(f"stopped at step {state.step}, saved; go on with --resume")
         raise SystemExit(128 + stop.signal)
@@ -154,10 +160,12 @@ def _train(parts: Parts, out: Path, console: Console) -> dict[str, Any]:
 
 
 def _spent(out: Path) -> float:
-    """Seconds of training that an interrupted run had spent, from its log."""
-    rows = [row for row in runs.read_log(out) if row["kind"] == "train"]
-    steps = [0, *(row["step"] for row in rows)]
-    return float(sum((row["step"] - before) / row["rate"] for before, row in zip(steps, rows, strict=False)))
+    """Seconds of steps and evaluations that an interrupted run had spent, from its log."""
+    rows = runs.read_log(out)
+    trained = [row for row in rows if row["kind"] == "train"]
+    steps = [0, *(row["step"] for row in trained)]
+    spent = sum((row["step"] - before) / row["rate"] for before, row in zip(steps, trained, strict=False))
+    return float(spent + sum(row["seconds"] for row in rows if row["kind"] == "eval"))
 
 
 def _keep(state: State, out: Path, about: dict[str, Any]) -> None:
@@ -193,11 +201,23 @@ def score(model: nn.Module, dataset: Format, config: Config, *, out: Path | None
 
 def rescore(path: Path, overrides: Sequence[str], *, out: Path | None, device: str = "auto") -> dict[str, Any]:
     """Score the model of a run folder again, with differences such as `inference.mirror=true` or `data.root=...`."""
+    if out is not None:
+        runs.check_writable(out)
     chosen = pick_device(device)
     model = load(path, device=chosen)
-    config = override(vars(model)["config"], overrides)
+    known: Config = vars(model)["config"]
+    config = override(known, overrides)
+    for key in difference(known, config):
+        if key.partition(".")[0] not in ("data", "evaluation", "inference"):
+            raise ConfigError(f"{key} is fixed by the training of {path}; data, evaluation and inference may differ")
     dataset = open_format(config.data)
-    check_split(dataset, split_of(config))
+    split = split_of(config)
+    check_split(dataset, split)
+    if config.data == known.data and data_changed(model, split, fingerprint(dataset, split)):
+        raise CheckpointError(
+            f"{path}: the files of split '{split}' in {config.data.root} have changed since the run began; "
+            "to score them as they are, name a copy of the folder as DATA"
+        )
     metrics: dict[str, Any] = score(model, dataset, config, out=out, device=chosen)
     return metrics
 

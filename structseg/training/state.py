@@ -8,6 +8,7 @@ optimizer, then all optimizers. So minimax weights, critics and two-student meth
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from structseg.errors import CheckpointError
+from structseg.errors import CheckpointError, first_line
 from structseg.runs import write_file
 from structseg.training.optim import Average, optimizer, schedule, set_rate
 from structseg.types import Step
@@ -90,18 +91,18 @@ class State:
             "average": self.average.module.state_dict() if self.average else None,
             "optimizers": {name: made.state_dict() for name, made in self.optimizers.items()},
             "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "device_rng": self._device_rng(),
             "about": about,
         }
-        write_file(path, lambda file: torch.save(content, file))
+        whole = io.BytesIO()  # torch's writer hides what the disk says, e.g. that it is full
+        torch.save(content, whole)
+        write_file(path, lambda file: file.write(whole.getbuffer()))
 
     @staticmethod
     def read(path: Path) -> dict[str, Any]:
         """The content of a checkpoint file."""
         try:
             content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
-            raise CheckpointError(f"{path} is missing: there is nothing to resume") from None
         except Exception as error:  # torch raises many kinds for a cut or foreign file
             raise CheckpointError(
                 f"{path} is damaged ({type(error).__name__}); delete {path.parent} to train from the start"
@@ -119,14 +120,22 @@ class State:
                 self.average.module.load_state_dict(content["average"])
             for name, made in self.optimizers.items():
                 made.load_state_dict(content["optimizers"][name])
+            for name in ("step", "best", "best_step", "sums", "summed"):
+                setattr(self, name, content[name])
+            torch.set_rng_state(content["rng"])
+            if content["device_rng"] is not None and self._device_rng() is not None:
+                getattr(torch, self._device().type).set_rng_state(content["device_rng"])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise CheckpointError(f"{path} does not fit this configuration ({reason})") from error
-        for name in ("step", "best", "best_step", "sums", "summed"):
-            setattr(self, name, content[name])
-        torch.set_rng_state(content["rng"])
-        if content["cuda_rng"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(content["cuda_rng"])
+            raise CheckpointError(f"{path} does not fit this configuration ({first_line(error)})") from error
+
+    def _device(self) -> torch.device:
+        return next(self.trained["model"].parameters()).device
+
+    def _device_rng(self) -> Tensor | None:
+        """State of the accelerator's own generator, from which its dropout draws."""
+        kind = self._device().type
+        state: Tensor | None = None if kind == "cpu" else getattr(torch, kind).get_rng_state()
+        return state
 
 
 def _parameters(made: torch.optim.Optimizer) -> list[Tensor]:

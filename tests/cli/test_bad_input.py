@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Cli
+from conftest import ROOT, Cli
 from PIL import Image
+
+from structseg.runs import locked
 
 LABELS = """
 [[class]]
@@ -93,6 +97,10 @@ def refused(cli: Cli, *args: str | Path, out: Path, words: tuple[str, ...], env:
     return errors[0]
 
 
+def _env() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -170,7 +178,14 @@ WRONG_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "out of range": (("scenes_ce", "optim.lr=-1"), ("optim.lr", "greater than 0")),
     "not key=value": (("scenes_ce", "optim.steps"), ("optim.steps", "key=value")),
     "even kernel": (("scenes_aaf", "losses.1.options={kernel_sizes=[4]}"), ("4", "odd")),
-    "batch of one": (("scenes_ce", "optim.batch=1"), ("optim.batch", "2 pictures")),
+    "batch of one": (("scenes_ce", "optim.batch=1"), ("model", "optim.batch = 1", "larger batch")),
+    "crop that does not fit the stride": (("scenes_ce", "data.crop=[30,32]"), ("data.crop", "[30, 32]", "4")),
+    "wrong type inside options": (("scenes_aaf", "losses.1.options={margin='x'}"), ("losses.1", "margin")),
+    "too few class weights": (("scenes_ce", "losses.0.options={class_weights=[1,2]}"), ("losses.0", "class_weights")),
+    "the ignore id is the data's": (("scenes_ce", "losses.0.options={ignore_index=3}"), ("ignore_index",)),
+    "options without a name": (("scenes_ce", "model.options={a=1}"), ("model.options", "model.name")),
+    "item of a list": (("scenes_ce", "data.crop.0.x=1"), ("data.crop.0.x", "whole")),
+    "no scale": (("scenes_ce", "inference.scales=[]"), ("inference.scales",)),
     "missing weights": (("scenes_ce", "model.weights=nowhere.pth"), ("nowhere.pth",)),
     "unknown device": (("scenes_ce", "--device", "gpu"), ("gpu", "cuda")),
     "unknown flag": (("scenes_ce", "--stepz", "3"), ("--stepz",)),
@@ -260,6 +275,55 @@ def test_score_folders_that_do_not_match(structseg_cli: Cli, pairs: Path, tmp_pa
     (pairs / "masks" / "val" / "b.png").unlink()
     args = ("score", pairs / "masks" / "train", pairs / "masks" / "val", "--labels", pairs / "labels.toml")
     refused(structseg_cli, *args, out=tmp_path / "x", words=("b.png",))
+
+
+def test_disk_full(structseg_cli: Cli, run: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk; the run says so in one line and leaves no half of a file."""
+    out = tmp_path / "small"
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000)); "
+        "from structseg.cli import main; main()"
+    )
+    words = ["train", "scenes_ce", *SCENES, "--out", str(out)]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=_env(), check=False)
+    assert done.returncode == 2, done.stderr
+    assert "state.pt" in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not list(out.rglob("*.part"))
+
+
+def test_two_processes_in_one_folder(structseg_cli: Cli, run: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "run"
+    shutil.copytree(run, mine)
+    with locked(mine):
+        words = ("in use",)
+        refused(structseg_cli, "train", "scenes_ce", *SCENES, "--out", mine, "--resume", out=mine, words=words)
+
+
+def test_changed_masks_are_refused(structseg_cli: Cli, pairs: Path, tmp_path: Path) -> None:
+    args = ("pairs_ce", f"data.root={pairs}", *TINY, "--out", tmp_path / "run")
+    assert structseg_cli("train", *args).returncode == 0
+    save_mask(pairs / "masks" / "val" / "a.png", value=1)
+    out = tmp_path / "run"
+    refused(structseg_cli, "train", *args, "--resume", out=out, words=("val", "changed"))
+    refused(structseg_cli, "evaluate", out, out=out, words=("val", "changed"))
+
+
+def test_predict_names_the_damaged_picture(structseg_cli: Cli, run: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Image.effect_noise((64, 64), 50).convert("RGB").save(tmp_path / f"{name}.jpg")
+    cut(tmp_path / "b.jpg")
+    done = structseg_cli("predict", run, tmp_path / "a.jpg", tmp_path / "b.jpg", "--out", tmp_path / "masks")
+    assert done.returncode == 2
+    assert "b.jpg" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("args", [("evaluate",), ("compare",)])
+def test_unwritable_results(structseg_cli: Cli, run: Path, tmp_path: Path, args: tuple[str, ...]) -> None:
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "x"
+    refused(structseg_cli, *args, run, "--out", out, out=out, words=("cannot write", "not a folder"))
 
 
 def test_no_write_permission(structseg_cli: Cli, tmp_path: Path) -> None:

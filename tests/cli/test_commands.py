@@ -11,6 +11,9 @@ import pytest
 from conftest import Cli
 from PIL import Image
 
+from structseg import build
+from structseg.recipes import recipes
+
 SMALL = (
     "data.options={size=[32,48],train=6,val=2,test=3}",
     "data.crop=[32,32]",
@@ -87,7 +90,10 @@ def test_dry_run_writes_nothing(structseg_cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["losses", "backbones", "heads", "regimes", "formats", "recipes"])
 def test_list(structseg_cli: Cli, kind: str) -> None:
-    assert len(ok(structseg_cli("list", kind)).splitlines()) >= 1
+    shown = {line.split()[0] for line in ok(structseg_cli("list", kind)).splitlines()}
+    rooms = {"backbones": "models.backbones", "heads": "models.heads", "regimes": "training.regimes"}
+    rooms["formats"] = "data.formats"
+    assert shown == set(recipes() if kind == "recipes" else build.names(rooms.get(kind, kind)))
 
 
 def test_config_show_and_diff(structseg_cli: Cli) -> None:

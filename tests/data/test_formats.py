@@ -16,6 +16,7 @@ from PIL import Image
 from structseg import build
 from structseg.config import DataConfig
 from structseg.data import Format, check_split, fingerprint, frequencies, open_format
+from structseg.data.fingerprint import _mark
 from structseg.errors import ConfigError, DataError
 
 NAMES = "background\npole\n255 void\n"
@@ -155,6 +156,40 @@ def test_folders_that_are_wrong(tmp_path: Path) -> None:
     fails(tmp_path, "images/train/a.png and a.jpg differ only in their ending")
 
 
+def test_linked_folders_are_entered_once(tmp_path: Path) -> None:
+    tree(tmp_path / "set", "z/a", "z/deep/b")
+    for kind in ("images", "masks"):
+        folder = tmp_path / "set" / kind / "train"
+        for link, target in {"again": ".", "more": ".", "a_link": "z", "z/deep/up": "../..", "z/also": "../z"}.items():
+            (folder / link).symlink_to(target, target_is_directory=True)
+        other = tmp_path / kind
+        other.mkdir()
+        (picture if kind == "images" else mask)(other / "c.png")
+        (folder / "other").symlink_to(other, target_is_directory=True)
+    items = pairs(tmp_path / "set").items("train")
+    assert [item.name for item in items] == ["other/c", "z/a", "z/deep/b"]
+
+
+def test_groups(tmp_path: Path) -> None:
+    def groups(expression: str) -> list[str]:
+        source = pairs(tmp_path, options={"group": expression})
+        assert pickle.loads(pickle.dumps(source)).items("train") == source.items("train")
+        return [item.group for item in source.items("train")]
+
+    tree(tmp_path, "x/d1_01", "x/d1_02", "x/d2_01", "y/still")
+    assert [item.group for item in pairs(tmp_path).items("train")] == groups("") == ["", "", "", ""]
+    assert groups(r"^(.*)_\d+$") == ["x/d1", "x/d1", "x/d2", ""]
+    assert groups(r"^[^/]*") == ["x", "x", "x", "y"]
+    assert groups(r"(?:d(1))?_|still") == ["1", "1", "", ""]
+    fails(
+        tmp_path, "data.options.group: 'drive' is in no name of 4 pictures, first 'x/d1_01'", options={"group": "drive"}
+    )
+    fails(tmp_path, "data.options.group: '(' is not a regular expression (", options={"group": "("})
+    fails(tmp_path, "data.options.group: 5 is not a regular expression (", options={"group": 5})
+    (tmp_path / "train.txt").write_text("images/train/x/d1_01.png\nimages/train/y/still.png\n")
+    assert groups(r"d\d") == ["d1", ""]
+
+
 # ------------------------------------------------------------------------------------------------ lists
 
 
@@ -193,6 +228,7 @@ def test_lists(tmp_path: Path) -> None:
         ("x/a.png y/a.png z\n", "train.txt, line 1: 3 columns; write 'image mask'"),
         ("x/a.png y/a.png\n\nx/a.png y/a.png\n", "train.txt, line 3: picture 'x/a' stands already in line 1"),
         ("\n\n", "train.txt: lists no picture"),
+        (f"x/a.png y/{'a' * 300}.png\n", "train.txt, line 1: there is no file"),
     ],
 )
 def test_lists_that_are_wrong(tmp_path: Path, text: str, message: str) -> None:
@@ -203,7 +239,7 @@ def test_lists_that_are_wrong(tmp_path: Path, text: str, message: str) -> None:
     fails(tmp_path, message)
 
 
-def test_list_elsewhere_and_binary(tmp_path: Path) -> None:
+def test_list_elsewhere_and_binary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "set"
     root.mkdir()
     image, target = picture(tmp_path / "x/a.png"), mask(tmp_path / "y/a.png")
@@ -215,6 +251,9 @@ def test_list_elsewhere_and_binary(tmp_path: Path) -> None:
     assert item.target.samefile(target)
     assert ".." not in item.name
     assert not item.name.startswith("/")
+    monkeypatch.chdir(tmp_path)
+    (root / "train.txt").write_text("x/a.png y/a.png\n")  # is there below the working folder, not below root
+    fails(root, f"train.txt, line 1: there is no file {root / 'x/a.png'}")
     (root / "train.txt").write_bytes(b"\xff\xfe\x00")
     fails(root, "train.txt: cannot be read")
 
@@ -261,6 +300,38 @@ def test_fingerprint_changes_with_the_data_only(tmp_path: Path) -> None:
     assert changed != base
     tree(first, "c")
     assert fingerprint(pairs(first), "train") not in (base, changed)
+
+
+@pytest.mark.parametrize("size", [0, 10, 4096, 5000, 300_000, (1 << 20) - 1, 1 << 20])
+def test_blocks_are_the_whole_of_a_small_file(tmp_path: Path, size: int) -> None:
+    content = np.zeros(size, np.uint8)
+    for place in range(0, size, size // 29 + 1):
+        content[place] = 1
+        changed = _mark(save(tmp_path / "b.bmp", content))
+        content[place] = 0
+        assert changed != _mark(save(tmp_path / "a.bmp", content)), place
+
+
+def test_fingerprint_of_files_that_are_not_compressed(tmp_path: Path) -> None:
+    content = np.zeros(5_000_000, np.uint8)
+    path = save(tmp_path / "a.tif", content)
+    marks = {_mark(path)}
+    for first in (0, 1_000_000, 4_000_000, len(content) - 20_000):  # anything as long as the gap between two blocks
+        changed = content.copy()
+        changed[first : first + 20_000] = 1
+        marks.add(_mark(save(path, changed)))
+    assert len(marks) == 5
+    root = tree(tmp_path / "set", "a")
+    (root / "masks/train/a.png").unlink()
+    mask(root / "masks/train/a.bmp")
+    base = fingerprint(pairs(root), "train")
+    mask(root / "masks/train/a.bmp", [[0] * 8] * 2 + [[1] + [0] * 7] + [[0] * 8] * 3)
+    assert fingerprint(pairs(root), "train") != base
+
+
+def save(path: Path, content: np.ndarray) -> Path:
+    path.write_bytes(content.tobytes())
+    return path
 
 
 # ------------------------------------------------------------------------------------------------ scenes
@@ -357,6 +428,14 @@ def test_camvid_layout_errors(tmp_path: Path) -> None:
         source.items("train")
     with pytest.raises(DataError, match="there is no split 'test'; splits here: train"):
         source.items("test")
+    (tmp_path / "train.txt").write_bytes(b"\xef\xbb\xbfA_1\r\n\r\n")
+    assert [item.name for item in source.items("train")] == ["A_1"]
+    (tmp_path / "train.txt").write_text("A_1\n\nA_1\n")
+    with pytest.raises(DataError, match=r"train\.txt, line 3: picture 'A_1' stands already in line 1"):
+        source.items("train")
+    (tmp_path / "train.txt").write_bytes("Stra\u00dfe_1\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"train\.txt: cannot be read \(.*\); save it as UTF-8"):
+        source.items("train")
     (tmp_path / "train.txt").write_text("\n")
     with pytest.raises(DataError, match=r"train\.txt: lists no picture"):
         source.items("train")

@@ -68,6 +68,9 @@ def test_toml_without_values_counts_from_zero(tmp_path: Path) -> None:
         ("background\nthing\n255 Ignore\n", ("background", "thing"), {0: 0, 1: 1, 255: 255}, 0),
         ("name,r,g,b\nAnimal,64,128,64\nArch way,192,0,128\n", ("Animal", "Arch way"), {0: 0, 1: 1}, 2),
         ("64 128 64\tAnimal\n192 0 128\tArchway\n", ("Animal", "Archway"), {0: 0, 1: 1}, 2),
+        ("Class\nroad\nname", ("road", "name"), {0: 0, 1: 1}, 0),
+        ("red\nblue", ("red", "blue"), {0: 0, 1: 1}, 0),
+        ("0 7up\n1 7-eleven", ("7up", "7-eleven"), {0: 0, 1: 1}, 0),
         ("# a comment\n4\troad\t#804080\n2\twater,\n", ("road", "water"), {4: 0, 2: 1}, 1),
         ("\ufeff0: cat\n1: UNLABELED\n2: dog", ("cat", "dog"), {0: 0, 1: 255, 2: 1}, 0),
     ],
@@ -91,9 +94,27 @@ def test_default_palette_is_pascal_voc() -> None:
         ('[[class]]\nname = "a"\nvalue = 1\ncolor = "#ffffff"\n', "class 'a': unknown key 'color'; did you mean"),
         ('[[klass]]\nname = "a"\n', "unknown key 'klass'; did you mean 'class'?"),
         ("class = 3\n", "'class' must be written as [[class]] tables"),
-        ("[[class]]\nvalue = 1\n", "a [[class]] has no name"),
+        ("[[class]]\nvalue = 1\n", "[[class]] number 1 has no name; write name"),
+        ('[[class]]\nname = "a"\n[[class]]\nname = ["b"]\n', "[[class]] number 2 has no name (name = ['b']); write"),
+        ('[[class]]\nname = "a\\nb"\n', "[[class]] number 1 has no name (name = 'a\\nb')"),
+        ('[[class]]\nname = " "\n', "[[class]] number 1 has no name (name = ' ')"),
+        ('[[class]]\nname = "a"\nvalue = 7\nvalues = [8]\n', "class 'a': has both value and values; list them all"),
+        ('[[class]]\nname = "a"\nvalue = [7]\n', "class 'a': value: raw value [7] is not a whole number"),
+        ('[[class]]\nname = "a"\nvalues = 7\n', "class 'a': values = 7; write a list, values = [...]"),
+        ('[[class]]\nname = "a"\nvalues = [true]\n', "class 'a': values: raw value True is not"),
+        ('[[class]]\nname = "a"\ncolours = 5\n', "class 'a': colours = 5; write a list, colours = [...]"),
+        ('[[class]]\nname = "a"\ncolours = "#804080"\n', "class 'a': colours = '#804080'; write a list"),
+        ('[[class]]\nname = "a"\ncolours = [1, 2, 3]\n', "class 'a': colours: 1 is not a colour; write [r, g, b]"),
+        ('[[class]]\nname = "a"\n"b\\nc" = 1\n', "class 'a': unknown key 'b\\nc'"),
+        ('ignore = [{a = 1}]\n[[class]]\nname = "a"\n', "ignore lists {'a': 1}, which is no class"),
+        ('ignore = [1.5]\n[[class]]\nname = "a"\n', "ignore lists 1.5, which is no class"),
+        ('ignore = [[1, 2]]\n[[class]]\nname = "a"\n', "ignore: [1, 2] is not a colour"),
+        ('ignore = [-1]\n[[class]]\nname = "a"\n', "ignore: raw value -1 is not a whole number"),
         ('[[class]]\nname = "a"\nvalue = 70000\n', "raw value 70000 is not a whole number from 0 to 65535"),
-        ('[[class]]\nname = "a"\nvalue = 1\ncolour = "red"\n', "colour 'red'; write [r, g, b]"),
+        (
+            '[[class]]\nname = "a"\nvalue = 1\ncolour = "red"\n',
+            "class 'a': colour: 'red' is not a colour; write [r, g, b]",
+        ),
         ('[[class]]\nname = "a"\nvalue = 1\nthin = "yes"\n', "class 'a': thin = 'yes'; write true or false"),
         ('[[class]]\nname = "a"\nvalue = 1\n[[class]]\nname = "b"\nvalue = 1\n', "value 1 stands for 'a' and 'b'"),
         ('[[class]]\nname = "a"\nvalue = 1\n[[class]]\nname = "b"\n', "class 'b' has no value and no colour"),
@@ -123,9 +144,29 @@ def test_missing_and_binary_tables(tmp_path: Path) -> None:
         read_labels(tmp_path / "binary.txt")
 
 
-def test_text_line_without_a_name(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="line 2: '1 3,4,5' is not 'index name r,g,b'"):
-        read_labels(write(tmp_path, "0 sky 1,2,3\n1 3,4,5\n", "classes.txt"))
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0 sky 1,2,3\n1 3,4,5\n", "line 2: '1 3,4,5' is not 'index name r,g,b' or a name"),
+        ("0\n1\n2\n", "line 1: '0' is not 'index name r,g,b' or a name; a name has a letter"),
+        ("sky\n--\n", "line 2: '--' is not"),
+        ("0 1\n", "line 1: '0 1' is not"),
+        ("0 sky\n70000 pole\n", "line 2: raw value 70000 is not a whole number from 0 to 65535"),
+        ("0 sky 1,2,300\n", "line 1: [1, 2, 300] is not a colour"),
+        ("class\n", "no class in it"),
+    ],
+)
+def test_wrong_text_tables_are_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, text, "classes.txt")
+    with pytest.raises(DataError) as caught:
+        read_labels(path)
+    assert str(caught.value).startswith(f"label table {path}")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_suffix_in_capitals_is_toml(tmp_path: Path) -> None:
+    assert read_labels(write(tmp_path, TOML, "LABELS.TOML")).names == ("road", "pole")
 
 
 def test_ignoring_a_name_that_is_not_there() -> None:
@@ -201,6 +242,23 @@ def test_strays_are_named_and_counted(mask: np.ndarray, message: str) -> None:
     assert "list " in str(caught.value)
     assert "under ignore" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.zeros((2, 2), np.float32),
+        np.zeros((2, 2, 3), np.float32),
+        np.zeros((2, 2, 3), np.uint16),
+        np.zeros((2, 2, 4), np.uint8),
+        np.zeros((2,), np.uint8),
+        np.zeros((0, 3), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+)
+def test_arrays_that_are_no_masks(mask: np.ndarray) -> None:
+    with pytest.raises(DataError, match=r"m\.png: a mask of shape \(.*\) and type .*; give \(height, width\)"):
+        apply(mask, table(("a",), {0: 0}, (((0, 0, 0), 0),)), "m.png")
 
 
 def test_all_256_ids_can_be_used() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import struct
+import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from structseg.data.labels import default_palette
-from structseg.data.read import read_image, read_item, read_mask
+from structseg.data.read import _maximum, _raw, read_image, read_item, read_mask
 from structseg.errors import DataError
 from structseg.types import Item, Labels
 
@@ -80,6 +84,57 @@ def test_16_bit_values_above_255(tmp_path: Path) -> None:
     labels = Labels(("a", "b"), default_palette(2), ((256, 0), (65535, 1)))
     Image.fromarray(np.array([[256, 65535]], np.uint16)).save(tmp_path / "m.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png", labels), [[0, 1]])
+
+
+def packed_png(path: Path, *, bits: int, kind: int, row: bytes, width: int) -> Path:
+    """A picture of one row whose bytes are given as they stand in the file, for what Pillow does not write."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1, bits, kind, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND", b""))
+    return path
+
+
+def test_grey_of_few_bits_keeps_its_numbers(tmp_path: Path) -> None:
+    labels = Labels(("a", "b", "c", "d"), default_palette(4), ((0, 0), (1, 1), (2, 2), (3, 3), (15, 255), (1000, 255)))
+    two = packed_png(tmp_path / "2.png", bits=2, kind=0, row=bytes([0b00011011]), width=4)
+    four = packed_png(tmp_path / "4.png", bits=4, kind=0, row=bytes([0x01, 0x2F]), width=4)
+    np.testing.assert_array_equal(read_mask(two, labels), [[0, 1, 2, 3]])
+    np.testing.assert_array_equal(read_mask(four, labels), [[0, 1, 2, 255]])
+    for name, header, row in [("raw", b"P5 4 1 3\n", bytes([0, 1, 2, 3])), ("plain", b"P2 4 1 3\n", b"0 1 2 3\n")]:
+        (tmp_path / f"{name}.pgm").write_bytes(header + row)
+        np.testing.assert_array_equal(read_mask(tmp_path / f"{name}.pgm", labels), [[0, 1, 2, 3]])
+    (tmp_path / "deep.pgm").write_bytes(b"P5 2 1 1000\n" + struct.pack(">HH", 3, 1000))
+    np.testing.assert_array_equal(read_mask(tmp_path / "deep.pgm", labels), [[3, 255]])
+    np.testing.assert_array_equal(read_image(two)[0, :, 0], [0, 85, 170, 255])  # a picture is stretched
+
+
+@pytest.mark.parametrize("maximum", [*range(1, 255), 256, 1000, 4095, 65534])
+def test_every_number_of_a_pnm_comes_back(tmp_path: Path, maximum: int) -> None:
+    labels = Labels(("a",), default_palette(1), tuple((value, 0) for value in range(1, 65536)), source="no 0")
+    values = np.unique(np.linspace(0, maximum, 300, dtype=np.uint16))
+    data = values.astype(">u2" if maximum > 255 else np.uint8).tobytes()
+    (tmp_path / "m.pgm").write_bytes(f"P5 {len(values)} 1 {maximum}\n".encode() + data)
+    with Image.open(tmp_path / "m.pgm") as picture:
+        np.testing.assert_array_equal(_raw(picture, _maximum(picture), tmp_path), values[None])
+    with pytest.raises(DataError, match=r"value 0 \(1 pixels\) not in the label table"):
+        read_mask(tmp_path / "m.pgm", labels)
+
+
+def test_colour_masks_of_16_bits_are_refused(tmp_path: Path) -> None:
+    deep = struct.pack(">4H", 0x0102, 0x0304, 0x0506, 0xFFFF)
+    packed_png(tmp_path / "rgb.png", bits=16, kind=2, row=deep[:6], width=1)
+    packed_png(tmp_path / "rgba.png", bits=16, kind=6, row=deep, width=1)
+    packed_png(tmp_path / "la.png", bits=16, kind=4, row=deep[:4], width=1)
+    (tmp_path / "rgb.ppm").write_bytes(b"P6 1 1 65535\n" + deep[:6])
+    cv2.imwrite(str(tmp_path / "rgb.tif"), np.full((2, 2, 3), 0x0102, np.uint16))
+    for name in ("rgb.png", "rgba.png", "la.png", "rgb.ppm", "rgb.tif"):
+        with pytest.raises(DataError) as caught:
+            read_mask(tmp_path / name, LABELS)
+        assert str(caught.value).startswith(f"{tmp_path / name}: a colour mask with numbers up to 65535, not 255; save")
+        assert read_image(tmp_path / name)[0, 0, 0] == 1  # a picture keeps the high byte
 
 
 def test_masks_that_cannot_be_used(tmp_path: Path) -> None:
@@ -166,6 +221,7 @@ def test_pictures_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "empty.png").touch()
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "loop.png").symlink_to("loop.png")
     Image.fromarray(RGB[..., 0].astype(np.float32)).save(tmp_path / "f.tif")
     Image.fromarray(np.array([[0, 70000]], np.int32)).save(tmp_path / "wide.tif")
     for name, message in [
@@ -173,7 +229,8 @@ def test_pictures_that_cannot_be_used(tmp_path: Path) -> None:
         ("cut.png", "damaged or cut off"),
         ("text.png", "not a picture that can be read"),
         ("empty.png", "not a picture that can be read"),
-        ("folder.png", "damaged or cut off"),
+        ("folder.png", "cannot be opened (Is a directory)"),
+        ("loop.png", "cannot be opened (Too many levels of symbolic links)"),
         ("f.tif", "a picture of fractions has no fixed range"),
         ("wide.tif", "grey values from 0 to 70000"),
         ("none.jpg", "no such file"),
@@ -183,6 +240,15 @@ def test_pictures_that_cannot_be_used(tmp_path: Path) -> None:
         assert str(caught.value).startswith(f"{tmp_path / name}: ")
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_picture_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> Image.Image:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Image, "open", refuse)  # a file's mode does not stop the superuser
+    with pytest.raises(DataError, match=r"p\.png: cannot be opened \(Permission denied\)"):
+        read_image(tmp_path / "p.png")
 
 
 # ------------------------------------------------------------------------------------------------ items

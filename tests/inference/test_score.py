@@ -48,7 +48,9 @@ def test_index_and_colour_masks_with_a_replacement(tmp_path: Path, colour: bool)
     assert metrics["miou"] == matrix.scores()["miou"]
     assert metrics["images"] == 3
     assert "seconds" not in metrics
-    assert metrics["protocol"].startswith("3 masks of two folders · scored at mask size · mIoU exact")
+    assert metrics["protocol"].startswith(
+        "3 masks of two folders · predictions read as class ids 0-3 or colours · scored at mask size · mIoU exact"
+    )
 
 
 def test_what_predict_wrote_is_understood(tmp_path: Path) -> None:

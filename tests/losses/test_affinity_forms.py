@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -55,6 +58,34 @@ def test_confident_predictions_in_float32() -> None:
         torch.testing.assert_close(sum32.double(), sum64, rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("form", [AffinityField(), AdaptiveAffinityField(num_classes=3)])
+def test_differentiable_once(form: torch.nn.Module) -> None:
+    """A second derivative would silently lack the slopes' own: it is refused where it is asked for."""
+    logits, target = torch.randn(1, 3, 8, 8).requires_grad_(), torch.randint(0, 3, (1, 8, 8))
+    value = form(logits, target)
+    (first,) = torch.autograd.grad(value, logits, retain_graph=True)
+    value.backward(retain_graph=True)
+    value.backward(inputs=[logits])
+    torch.testing.assert_close(logits.grad, 2 * first)
+    with pytest.raises(RuntimeError, match="differentiable once: leave out create_graph"):
+        torch.autograd.grad(form(logits, target), logits, create_graph=True)
+    for reentrant in (True, False):
+        logits.grad = None
+        torch.utils.checkpoint.checkpoint(form, logits, target, use_reentrant=reentrant).backward()
+        torch.testing.assert_close(logits.grad, first)
+
+
+def test_the_compiler_is_not_loaded() -> None:
+    """It takes seconds; neither the import nor an ordinary step needs it."""
+    script = """
+import sys, torch
+from structseg.losses import AffinityField
+AffinityField()(torch.randn(1, 3, 8, 8).requires_grad_(), torch.ones(1, 8, 8, dtype=torch.int64)).backward()
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch.compile's own doing
 def test_under_compile() -> None:
@@ -66,6 +97,16 @@ def test_under_compile() -> None:
     torch.testing.assert_close(torch.autograd.grad(value, logits), torch.autograd.grad(expected, logits))
 
 
+WRONG_NUMBERS: list[tuple[dict[str, Any], str]] = [
+    ({"margin": 0.0}, r"margin 0\.0 is not a number above 0"),
+    ({"margin": -3}, "margin -3 is not a number above 0"),
+    ({"margin": float("inf")}, "margin inf is not a number above 0"),
+    ({"margin": "3"}, "margin '3' is not a number above 0"),
+    ({"edge_weight": -0.5}, r"edge_weight -0\.5 is not a number from 0 on"),
+    ({"interior_weight": float("nan")}, "interior_weight nan is not a number from 0 on"),
+]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -75,6 +116,14 @@ def test_under_compile() -> None:
         ({"pair_rule": "mirored"}, "did you mean 'mirrored'"),
         ({"weight_by": "channels"}, "did you mean 'channel'"),
         ({"num_classes": 0}, "num_classes 0"),
+        ({"num_classes": 3.0}, r"num_classes 3\.0 is not a whole number"),
+        ({"num_classes": True}, "num_classes True is not a whole number"),
+        ({"ignore_index": 2.5}, r"ignore_index 2\.5 is not a whole number"),
+        ({"ignore_index": None}, "ignore_index None is not a whole number"),
+        ({"kernel_sizes": 3}, "kernel_sizes 3 is not a list of sizes"),
+        ({"kernel_sizes": "35"}, "kernel_sizes '35' is not a list of sizes"),
+        ({"kernel_sizes": (3, 5, 3)}, r"kernel_sizes \(3, 5, 3\) holds 3 twice"),
+        *WRONG_NUMBERS,
     ],
 )
 def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:
@@ -82,11 +131,24 @@ def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:
         AdaptiveAffinityField(**{"num_classes": 3, **options})
 
 
-def test_options_of_the_single_size() -> None:
-    with pytest.raises(ConfigError, match="kernel size 2"):
-        AffinityField(kernel_size=2)
-    with pytest.raises(ConfigError, match="known: mirrored, simple"):
-        AffinityField(pair_rule="x")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernel_size": 2}, "kernel size 2"),
+        ({"pair_rule": "x"}, "known: mirrored, simple"),
+        ({"ignore_index": "255"}, "ignore_index '255' is not a whole number"),
+        *WRONG_NUMBERS,
+    ],
+)
+def test_options_of_the_single_size(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        AffinityField(**options)
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    number = np.float32(2.0)
+    loss = AdaptiveAffinityField(num_classes=np.int64(3), ignore_index=np.uint8(255), margin=number, edge_weight=number)
+    assert loss(*problem()).isfinite()
 
 
 def test_logits_of_another_number_of_classes() -> None:

@@ -36,7 +36,7 @@ def test_rules(rule: str) -> None:
     weights = weights_by_rule(rule, frequencies)
     assert sum(f * w for f, w in zip(frequencies, weights, strict=True)) == pytest.approx(100)
     assert weights[2] == max(weights) == weights[3]
-    assert weights[3] / weights[0] == pytest.approx({"inverse_sqrt": 7**0.5}.get(rule, 7))
+    assert weights[3] / weights[0] == pytest.approx({"inverse_sqrt": 7**0.5, "inverse": 7}[rule])
     assert CrossEntropy(class_weights=rule, class_frequencies=frequencies).weights is not None
 
 
@@ -49,6 +49,7 @@ def test_rules(rule: str) -> None:
         ({"class_weights": "inverse", "class_frequencies": (-1.0, 2.0)}, "class_frequencies"),
         ({"class_frequencies": (0.5, 0.5)}, "class_weights"),
         ({"class_weights": (1.0, float("nan"))}, "class_weights"),
+        ({"ignore_index": "255"}, "ignore_index '255' is not a whole number"),
     ],
 )
 def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:

@@ -169,14 +169,19 @@ def test_score_class(score: Callable[..., BorderCounts]) -> None:
     empty = score(CLASSES)
     empty.update(predictions[0], np.full_like(targets[0], 255))
     assert not empty.counts.any()
-    with pytest.raises(ValueError, match="tolerance differ"):
-        first.merge(score(CLASSES, tolerance=2.0))
+    for other in (score(CLASSES, tolerance=2.0), score(CLASSES, ignore_index=0)):
+        with pytest.raises(ValueError, match="ignore_index, tolerance differ"):
+            first.merge(other)
 
 
 def test_bad_input() -> None:
     classes = np.zeros((4, 4), np.uint8)
-    with pytest.raises(ConfigError, match="tolerance is -1"):
-        BoundaryScore(3, tolerance=-1)
+    for tolerance in (-1, math.nan, math.inf):
+        with pytest.raises(ConfigError, match=f"tolerance is {tolerance}"):
+            BoundaryScore(3, tolerance=tolerance)
+        for count in (boundary_counts, boundary_distance_counts):
+            with pytest.raises(ConfigError, match=f"tolerance is {tolerance}"):
+                count(classes, classes, num_classes=3, tolerance=tolerance)
     with pytest.raises(DataError, match="class 9 at a labelled pixel"):
         boundary_counts(classes + np.uint8(9), classes, num_classes=3)
     with pytest.raises(DataError, match="of one picture"):

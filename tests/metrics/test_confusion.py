@@ -98,6 +98,27 @@ def test_bad_input() -> None:
         confusion(classes[:2], classes, num_classes=2)
     with pytest.raises(ConfigError, match="num_classes is 0"):
         ConfusionMatrix(0)
+    for shape in ((4,), (), (1, 1, 4, 4)):
+        wrong = np.zeros(shape, np.uint8)
+        for form in (wrong, torch.from_numpy(wrong)):
+            with pytest.raises(DataError, match=r"give \(H,W\) or \(B,H,W\) class ids"):
+                ConfusionMatrix(2).update(form, form)
+    assert not confusion(classes[:0], classes[:0], num_classes=2).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.complex64])
+def test_tensors_of_no_class_ids(dtype: torch.dtype) -> None:
+    classes = torch.zeros(4, 4, dtype=torch.int64)
+    for pair in ((classes.to(dtype), classes), (classes, classes.to(dtype))):
+        with pytest.raises(DataError, match=f"{str(dtype).removeprefix('torch.')}; give integer class ids"):
+            ConfusionMatrix(2).update(*pair)
+
+
+def test_lists_are_refused() -> None:
+    classes: Any = [[0, 1], [1, 0]]
+    for pair in ((classes, np.array(classes)), (torch.tensor(classes), classes)):
+        with pytest.raises(DataError, match="is list; give integer class ids as an array or tensor"):
+            ConfusionMatrix(2).update(*pair)
 
 
 @given(st.integers(0, 2**16), st.permutations(list(range(6))))
@@ -113,8 +134,9 @@ def test_adding_up(seed: int, order: list[int]) -> None:
     assert first.scores() == first.compute()
     first.reset()
     assert first.counts.sum() == 0
-    with pytest.raises(ValueError, match="6 classes"):
-        first.merge(ConfusionMatrix(6))
+    for other in (ConfusionMatrix(6), ConfusionMatrix(5, ignore_index=0)):
+        with pytest.raises(ValueError, match="num_classes, ignore_index differ"):
+            first.merge(other)
 
 
 def test_perfect_and_unlabelled() -> None:

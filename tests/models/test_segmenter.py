@@ -21,6 +21,8 @@ from structseg import models
 from structseg.config import ModelConfig
 from structseg.errors import CheckpointError, ConfigError
 from structseg.models.backbones import IMAGENET_MEAN, IMAGENET_STD
+from structseg.models.backbones.efficientnet_lite import EfficientNetLite
+from structseg.models.heads.top_down import TopDown
 from structseg.models.segmenter import Outside, Segmenter, as_output
 from structseg.types import Output
 
@@ -54,7 +56,7 @@ def test_any_size_and_dtype() -> None:
 @torch.no_grad()
 def test_pictures_are_normalised_here() -> None:
     model = tiny().eval()
-    image = torch.rand(1, 3, 40, 40) * 255
+    image = torch.rand(1, 3, 64, 64) * 255
     mean, std = (torch.tensor(one).view(1, 3, 1, 1) for one in (IMAGENET_MEAN, IMAGENET_STD))
     expected, _ = model.head(model.backbone((image - mean) / std))
     torch.testing.assert_close(model(image).logits, expected)
@@ -221,3 +223,18 @@ def test_import_without_pydantic_and_typer() -> None:
         "import structseg.models, structseg.models.backbones.resnet, structseg.models.heads.top_down\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_picture_is_read_alike_whatever_its_size() -> None:
+    """The cells of a picture's upper left do not move when its right and lower border are cut off."""
+    backbone = EfficientNetLite()
+    model = Segmenter(backbone, TopDown(channels=backbone.channels, strides=backbone.strides, num_classes=3)).eval()
+    image = torch.rand(1, 3, 96, 128).mul(255)
+    image[..., 90:, :], image[..., :, 119:] = (
+        image[..., 89:90, :],
+        image[..., :, 118:119],
+    )  # as the padding continues it
+    with torch.no_grad():
+        whole, cut = model(image).logits, model(image[..., :90, :119]).logits
+    assert cut.shape[-2:] == (23, 30)
+    torch.testing.assert_close(cut, whole[..., :23, :30], rtol=1e-4, atol=1e-5)

@@ -98,12 +98,15 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         load_weights(net(), tmp_path / "absent.safetensors")
     with pytest.raises(CheckpointError, match="no such weight file"):
         load_fitting(net(), tmp_path)  # an empty folder
-    text = tmp_path / "text.pth"
-    text.write_text("hello")
-    for file in (text, tmp_path):
-        with pytest.raises(CheckpointError, match="not a whole"):
-            read_tensors(file)
-    for content in ([1, 2], {"a": 3}, {}, torch.zeros(3), {"epoch": 4, "state_dict": {"a": "b"}}):
+    junk = tmp_path / "junk.pth"
+    for text in (b"hello", b"junk", b"", b"PK\x03\x04", b"\x80\x02."):  # each makes torch.load raise something else
+        junk.write_bytes(text)
+        with pytest.raises(CheckpointError, match=r"junk\.pth: not a whole") as caught:
+            read_tensors(junk)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(CheckpointError, match="not a whole"):
+        read_tensors(tmp_path)
+    for content in ([1, 2], {"a": 3}, {}, torch.zeros(3), {0: torch.zeros(3)}, {"epoch": 4, "state_dict": {"a": "b"}}):
         with pytest.raises(CheckpointError, match="holds no table of tensors"):
             read_tensors(write(tmp_path, content))
 

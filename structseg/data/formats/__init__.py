@@ -39,3 +39,13 @@ def missing_split(root: Path | str, split: str, known: Sequence[str]) -> DataErr
     near = did_you_mean(split, known)
     listed = f" (splits here: {', '.join(known)})" if near.startswith("; did") else ""
     return DataError(f"{root}: there is no split '{split}'{listed}{near.replace('known:', 'splits here:')}")
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a list, with any line ends, with or without byte order mark. Raises DataError where unreadable."""
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: cannot be read ({error}); save it as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from error

@@ -1,19 +1,20 @@
-"""CamVid in the SegNet layout: 480x360 frames of five drives, 11 classes and Void.
+"""CamVid as images/SPLIT/ID.jpg and labels/SPLIT/ID.png: 480x360 frames of five drives, 11 classes and Void.
 
     root/images/SPLIT/ID.jpg   root/labels/SPLIT/ID.png   root/SPLIT.txt (one ID a line)   root/classes.txt
 
 Consecutive frames are near copies, so 10 of them, in the order of the list and of one drive (the ID before its last
 underscore), share a group: intervals are drawn over groups.
-Source: Brostow, Fauqueur, Cipolla, "Semantic object classes in video", PRL 2009; split of the SegNet tutorial.
+Source: Brostow, Fauqueur, Cipolla, "Semantic object classes in video", PRL 2009.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from structseg.data.formats import missing_split
+from structseg.data.formats import missing_split, read_lines
 from structseg.data.labels import read_labels
 from structseg.data.read import read_item
 from structseg.errors import DataError
@@ -24,7 +25,7 @@ BLOCK = 10  # frames of a drive that count as near copies
 
 
 class CamVid:
-    """CamVid, SegNet version. `labels` replaces the folder's `classes.txt`."""
+    """CamVid in the layout above. `labels` replaces the folder's `classes.txt`."""
 
     origin = ""
 
@@ -42,22 +43,28 @@ class CamVid:
     def items(self, split: str) -> tuple[Item, ...]:
         if split not in self.splits():
             raise missing_split(self.root, split, self.splits())
+        file = self.root / f"{split}.txt"
         seen: Counter[str] = Counter()
+        first_line: dict[str, int] = {}
         items: list[Item] = []
-        for number, line in enumerate((self.root / f"{split}.txt").read_text(encoding="utf-8").splitlines(), 1):
-            if name := line.strip():
-                drive = name.rpartition("_")[0]
-                items.append(self._item(split, name, f"{drive}-{seen[drive] // BLOCK:03d}", len(items), number))
-                seen[drive] += 1
+        for number, line in enumerate(read_lines(file), 1):
+            if not (name := line.strip()):
+                continue
+            if name in first_line:
+                raise DataError(f"{file}, line {number}: picture '{name}' stands already in line {first_line[name]}")
+            first_line[name] = number
+            drive = name.rpartition("_")[0]
+            items.append(self._item(split, name, f"{drive}-{seen[drive] // BLOCK:03d}", len(items), number))
+            seen[drive] += 1
         if not items:
-            raise DataError(f"{self.root / split}.txt: lists no picture")
+            raise DataError(f"{file}: lists no picture")
         return tuple(items)
 
     def _item(self, split: str, name: str, group: str, index: int, number: int) -> Item:
         image = self.root / "images" / split / f"{name}.jpg"
         target = self.root / "labels" / split / f"{name}.png"
         for path in (image, target):
-            if not path.is_file():
+            if not os.path.isfile(path):  # unlike Path.is_file, on any length of name
                 raise DataError(f"{self.root / split}.txt, line {number}: there is no file {path}")
         return Item(name, image, target, group, index)
 

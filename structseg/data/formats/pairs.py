@@ -5,9 +5,10 @@ Folders (masks may also be called labels or annotations), matched by the path be
     root/images/SPLIT/**/a.jpg + root/masks/SPLIT/**/a.png      or      root/SPLIT/images/** + root/SPLIT/masks/**
     or where the options say: images = "rgb/{split}", masks = "gt/{split}"
 
-List: root/SPLIT.txt with `image mask` on a line, relative to root, split by a space, tab or comma; names with spaces in
-double quotes. It goes before folders. A line with the picture alone is an item without mask: fine to predict, refused
-by training and evaluation. Nothing is left out silently: a picture without mask and a mask without picture are errors.
+List: root/SPLIT.txt with `image mask` on a line, relative to root or whole paths, split by a space, tab or comma; names
+with spaces in double quotes. It goes before folders. A line with the picture alone is an item without mask: fine to
+predict, refused by training and evaluation. Nothing is left out silently: a picture without mask and a mask without
+picture are errors.
 
 The label table is the option `data.labels`, else labels.toml, classes.toml, classes.txt or labels.txt in root.
 """
@@ -17,10 +18,11 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from structseg.data.formats import missing_split
+from structseg.data.formats import missing_split, read_lines
 from structseg.data.labels import read_labels
 from structseg.data.read import SUFFIXES, read_item
 from structseg.errors import ConfigError, DataError
@@ -35,7 +37,9 @@ class Pairs:
     """Pictures and masks in folders or a list.
 
     `images`, `masks`: folder templates with `{split}`; `image_suffix`, `mask_suffix`: ends of the file names without
-    extension, such as "_gt": only files that have it count, and it is taken off before matching.
+    extension, such as "_gt": only files that have it count, and it is taken off before matching. `group`: a regular
+    expression searched in each item's name, whose first group (or else the whole match) is the picture's group; items
+    in which it is not found, and all items where it is "", are groups of their own.
     """
 
     origin = ""
@@ -49,6 +53,7 @@ class Pairs:
         masks: str = "",
         image_suffix: str = "",
         mask_suffix: str = "",
+        group: str = "",
     ) -> None:
         for key, template in (("images", images), ("masks", masks)):
             if (images or masks) and template.count("{split}") != 1:
@@ -57,6 +62,7 @@ class Pairs:
         self.templates = (images, masks)
         self.image_suffix = image_suffix
         self.mask_suffix = mask_suffix
+        self.group = _expression(group)
         self.labels = read_labels(labels) if labels else _own_table(self.root)
 
     def splits(self) -> tuple[str, ...]:
@@ -70,8 +76,10 @@ class Pairs:
     def items(self, split: str) -> tuple[Item, ...]:
         listed = self.root / f"{split}.txt"
         if not self.templates[0] and listed.name not in TABLES and listed.is_file():
-            return _from_list(listed, self.root)
-        return self._from_folders(*self._folders(split))
+            items = _from_list(listed, self.root)
+        else:
+            items = self._from_folders(*self._folders(split))
+        return _grouped(items, self.group) if self.group.pattern else items
 
     def read(self, item: Item) -> Sample:
         return read_item(item, self.labels)
@@ -127,18 +135,45 @@ def _matching(root: Path, template: str) -> tuple[str, ...]:
 def _stems(folder: Path, suffix: str) -> dict[str, Path]:
     """Relative path without extension and `suffix` -> file."""
     found: dict[str, Path] = {}
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            stem, extension = os.path.splitext(name)
-            if extension.lower() not in SUFFIXES or name.startswith(".") or not stem.endswith(suffix):
-                continue
-            path = Path(place, name)
-            key = (path.parent.relative_to(folder) / stem.removesuffix(suffix)).as_posix()
-            if key in found:
-                raise DataError(f"{path} and {found[key].name} differ only in their ending; keep one of them")
-            found[key] = path
+    for path in _files(folder):
+        if path.suffix.lower() not in SUFFIXES or not path.stem.endswith(suffix):
+            continue
+        key = (path.parent.relative_to(folder) / path.stem.removesuffix(suffix)).as_posix()
+        if key in found:
+            raise DataError(f"{path} and {found[key].name} differ only in their ending; keep one of them")
+        found[key] = path
     return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder that are not hidden, links followed, each folder entered once, by whatever name."""
+    seen = {os.path.realpath(folder)}
+    for place, folders, files in os.walk(folder, followlinks=True):
+        new = []
+        for name in sorted(folders, key=lambda name: (os.path.islink(os.path.join(place, name)), name)):
+            real = os.path.realpath(os.path.join(place, name))
+            if not name.startswith(".") and real not in seen:
+                seen.add(real)
+                new.append(name)
+        folders[:] = new
+        yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
+
+
+def _expression(group: str) -> re.Pattern[str]:
+    try:
+        return re.compile(group)
+    except (re.error, TypeError, OverflowError) as error:
+        raise ConfigError(f"data.options.group: {group!r} is not a regular expression ({error})") from error
+
+
+def _grouped(items: tuple[Item, ...], group: re.Pattern[str]) -> tuple[Item, ...]:
+    found = [group.search(item.name) for item in items]
+    if not any(found):
+        raise DataError(
+            f"data.options.group: {group.pattern!r} is in no name of {len(items)} pictures, first '{items[0].name}'"
+        )
+    names = [match[min(group.groups, 1)] or "" if match else "" for match in found]
+    return tuple(replace(item, group=name) for item, name in zip(items, names, strict=True))
 
 
 def _refuse_lonely(folder: Path, stems: list[str], what: str, other: Path) -> None:
@@ -156,20 +191,16 @@ def _refuse_lonely(folder: Path, stems: list[str], what: str, other: Path) -> No
 def _is_list(file: Path) -> bool:
     """Whether the first line that is not blank begins with a picture's name."""
     try:
-        lines = [line for line in file.read_text(encoding="utf-8-sig").splitlines()[:20] if line.strip()]
-    except (OSError, UnicodeDecodeError):
+        lines = [line for line in read_lines(file)[:20] if line.strip()]
+    except DataError:
         return False
     return bool(lines) and PurePosixPath(_columns(lines[0])[0]).suffix.lower() in SUFFIXES
 
 
 def _from_list(file: Path, root: Path) -> tuple[Item, ...]:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read ({error})") from error
     first_line: dict[str, int] = {}
     items: list[Item] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(file), 1):
         if not line.strip():
             continue
         columns = _columns(line)
@@ -197,11 +228,12 @@ def _columns(line: str) -> list[str]:
 
 
 def _existing(column: str, root: Path, file: Path, number: int) -> Path:
-    """Below root, also where the list writes a leading slash; else a full path."""
-    for path in (root / column.lstrip("/"), Path(column)):
-        if path.is_file():
+    """Below root, also where the list writes a leading slash; else a whole path, never below the working folder."""
+    below = root / column.lstrip("/")
+    for path in (below, Path(column)):
+        if (path is below or path.is_absolute()) and os.path.isfile(path):  # unlike Path.is_file, on any length of name
             return path
-    raise DataError(f"{file}, line {number}: there is no file {root / column.lstrip('/')}")
+    raise DataError(f"{file}, line {number}: there is no file {below}")
 
 
 def _item_name(image: Path, root: Path) -> str:

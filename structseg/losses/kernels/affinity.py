@@ -31,7 +31,7 @@ def affinity(
     """probabilities (B,C,h,w) float32 or float64, labels (B,h,w) int64 with -1 = none -> scalar.
 
     `edge` and `interior` have one shape that broadcasts to (K,B,C,h,w): (K,B,1,h,w) weights by pixel, (K,1,C,1,1) by
-    channel, (K,1,1,1,1) alike. Differentiable once in probabilities, edge and interior.
+    channel, (K,1,1,1,1) alike. Differentiable once in probabilities, edge and interior: RuntimeError with create_graph.
     """
     return fused.affinity(
         probabilities, labels, edge, interior, kernel_sizes=kernel_sizes, margin=margin, pair_rule=pair_rule

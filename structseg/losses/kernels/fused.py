@@ -13,16 +13,14 @@ The work goes in blocks of some images and channels: of cache size on the CPU, l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from structseg.losses.kernels.pairs import valid_pairs
-from structseg.losses.kernels.reference import CLIP, one_hot
+from structseg.losses.kernels.pairs import CLIP, one_hot, valid_pairs
 from structseg.neighbours import HALF, reach
 
 CPU_BLOCK = 2**17  # numbers in a block: some 5 MB with all its temporaries
@@ -50,9 +48,13 @@ def affinity(
     pair_rule: str,
 ) -> Tensor:
     """See `kernels.affinity.affinity`."""
-    return _apply(
+    # Under torch.compile the loops over pairs would unroll into a graph that takes minutes to build: they run as they
+    # are. `disable` loads the compiler, which takes seconds, so only there.
+    apply = torch.compiler.disable(_Affinity.apply) if torch.compiler.is_compiling() else _Affinity.apply
+    value: Tensor = apply(
         probabilities.flatten(2), labels, edge.flatten(3), interior.flatten(3), kernel_sizes, margin, pair_rule
     )
+    return value
 
 
 class _Affinity(torch.autograd.Function):
@@ -96,16 +98,12 @@ class _Affinity(torch.autograd.Function):
         return (edge * edge_sums).sum() + (interior * interior_sums).sum()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # the saved slopes have no graph: a second derivative would silently lack them
+            raise RuntimeError("the affinity field is differentiable once: leave out create_graph")
         gradient, edge_sums, interior_sums = ctx.saved_tensors
         (grad,) = grads
         return grad * gradient, None, grad * edge_sums, grad * interior_sums, None, None, None
-
-
-# Under torch.compile the loops over pairs would unroll into a graph that takes minutes to build: they run as they are.
-_uncompiled: Callable[[Any], Any] = torch.compiler.disable
-_apply: Callable[..., Tensor] = _uncompiled(_Affinity.apply)
 
 
 def _block_shape(probabilities: Tensor) -> tuple[int, int]:

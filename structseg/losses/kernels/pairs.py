@@ -1,4 +1,4 @@
-"""Which pairs of pixels an affinity kernel compares, and how many of them there are.
+"""Which pairs of pixels an affinity kernel compares, in which channels, and how many of them there are.
 
 A kernel of size 2s + 1 compares the centre i with its eight neighbours i + d at distance s. Rules of what counts:
 
@@ -11,7 +11,7 @@ classes and interior in all others; with one channel (sigmoid) it is an edge in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from structseg.errors import ConfigError, did_you_mean
 from structseg.neighbours import DIRECTIONS, reach
 
 Offset = tuple[int, int]
+
+CLIP = 1e-4  # of P and of 1 - P, each by itself: the released code
 
 
 def shifted(values: Tensor, offset: Offset) -> Tensor:
@@ -46,13 +48,17 @@ def _mirrored(known: Tensor, offset: Offset) -> Tensor:
 PAIR_RULES: dict[str, Callable[[Tensor, Offset], Tensor]] = {"mirrored": _mirrored, "simple": _simple}
 
 
-def check_pairs(kernel_sizes: tuple[int, ...], pair_rule: str) -> None:
-    """Raise ConfigError for a kernel size that is not odd and at least 3, or an unknown rule."""
+def check_pairs(kernel_sizes: Sequence[int], pair_rule: str) -> None:
+    """Raise ConfigError for sizes that are not different odd numbers from 3 on, or an unknown rule."""
+    if not isinstance(kernel_sizes, Sequence) or isinstance(kernel_sizes, str):
+        raise ConfigError(f"kernel_sizes {kernel_sizes!r} is not a list of sizes; use e.g. (3, 5, 7)")
     if not kernel_sizes:
         raise ConfigError("kernel_sizes is empty; give at least one odd size from 3 on")
     for size in kernel_sizes:
         if not isinstance(size, int) or size < 3 or size % 2 == 0:
             raise ConfigError(f"kernel size {size!r} is not an odd number from 3 on; use 3, 5, 7, ...")
+        if kernel_sizes.count(size) > 1:
+            raise ConfigError(f"kernel_sizes {tuple(kernel_sizes)} holds {size} twice; name each size once")
     if pair_rule not in PAIR_RULES:
         raise ConfigError(f"pair_rule '{pair_rule}' is unknown{did_you_mean(pair_rule, PAIR_RULES)}")
 
@@ -66,6 +72,12 @@ def directions(kernel_size: int) -> list[Offset]:
 def valid_pairs(labels: Tensor, offset: Offset, pair_rule: str) -> Tensor:
     """labels (B,h,w), -1 = none -> (B,h,w) bool: does the pair (i, i + offset) with the centre i count?"""
     return PAIR_RULES[pair_rule](labels >= 0, offset)
+
+
+def one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """(B,h,w) -> (B,C,h,w) bool; one channel (sigmoid) stands for label 1."""
+    channels = torch.arange(num_classes, device=labels.device) if num_classes > 1 else labels.new_ones(1)
+    return labels[:, None] == channels[:, None, None]
 
 
 def pair_counts(labels: Tensor, *, kernel_sizes: tuple[int, ...], pair_rule: str) -> Tensor:

@@ -14,9 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from structseg.losses.kernels.pairs import directions, shifted, valid_pairs
-
-CLIP = 1e-4  # of P and of 1 - P, each by itself: the released code
+from structseg.losses.kernels.pairs import CLIP, directions, one_hot, shifted, valid_pairs
 
 
 def affinity(
@@ -49,9 +47,3 @@ def divergence(neighbour: Tensor, centre: Tensor) -> Tensor:
         there, here = there.clamp(CLIP, 1), here.clamp(CLIP, 1)
         result = result + there * (there / here).log()
     return result
-
-
-def one_hot(labels: Tensor, num_classes: int) -> Tensor:
-    """(B,h,w) -> (B,C,h,w) bool; one channel (sigmoid) stands for label 1."""
-    channels = torch.arange(num_classes, device=labels.device) if num_classes > 1 else labels.new_ones(1)
-    return labels[:, None] == channels[:, None, None]

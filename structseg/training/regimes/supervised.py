@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from structseg.inference.predictor import evaluating
 from structseg.inference.whole import resize
+from structseg.training.loop import Group
 from structseg.types import Batch, Output, Step
-
-Group = dict[str, Batch]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Term:
     weight: float = 1.0
     decay: float = 1.0
     at: str = "head"
+
+    def weight_at(self, progress: float) -> float:
+        """The weight when `progress`, 0..1, of the budget is spent."""
+        return float(self.weight * self.decay**progress)
 
 
 class Supervised(nn.Module):
@@ -66,12 +70,8 @@ class Supervised(nn.Module):
         """Size of the logits for such a picture; one forward without gradients the first time a size is seen."""
         key = tuple(image.shape[-2:])
         if key not in self._sizes:
-            modes = [(module, module.training) for module in self.model.modules()]
-            self.model.eval()
-            with torch.no_grad():
+            with evaluating(self.model), torch.no_grad():
                 h, w = Output(*self.model(image[:1])).logits.shape[-2:]
-            for module, mode in modes:
-                module.training = mode
             self._sizes[key] = (h, w)
         return self._sizes[key]
 
@@ -85,7 +85,7 @@ class Supervised(nn.Module):
         for place, term in enumerate(self.terms):
             at = logits if term.at == "head" else resize(logits.float(), (target.shape[-2], target.shape[-1]))
             value = self._value(term, at, target, None if totals is None else totals[place])
-            loss = loss + term.weight * term.decay**progress * value
+            loss = loss + term.weight_at(progress) * value
             logs[term.name if term.name not in logs else f"{term.name}.{place}"] = float(value.detach())
         losses = dict.fromkeys(self.trained(), loss)
         return Step(losses, {"loss": float(loss.detach()), **logs})
