@@ -2,8 +2,8 @@
 
 The fingerprint changes with the names, number and contents of the files and with the meaning of the label table; it
 does not change when the folder is moved or touched. Contents are sampled, so that 10,000 PNGs or JPEGs take about a
-second. Of a PNG, JPEG or WebP the size and the last 64 bytes count: compressed data changes in length or up to its end
-when a pixel changes (a PNG's checksum is there, unless text follows the pixels). Other files, which may be
+second. Of a PNG, JPEG or WebP the size and the last 64 bytes count: when a pixel changes, compressed data nearly always
+changes in length or at its end (a PNG's checksum is there, unless text follows the pixels). Other files, which may be
 uncompressed, count whole up to 1 MiB; of longer ones the size, the head, the tail and blocks spread evenly between
 them. So an edit that keeps the size of a file and lies between what is read goes unseen: the fingerprint tells one
 state of a data set from another, and is no proof that nothing was changed.
@@ -56,7 +56,7 @@ def _mark(path: Path | None) -> bytes:
 
 
 def _blocks(file: BinaryIO, size: int) -> bytes:
-    """All of a file of up to BLOCK * BLOCKS bytes, else the digest of as much, head, tail and evenly between them."""
+    """Digest of a whole file of up to BLOCK * BLOCKS bytes; of a longer one's head, tail and blocks between them."""
     digest = blake2b(digest_size=16)
     for start in np.linspace(0, max(0, size - BLOCK), min(BLOCKS, -(-size // BLOCK)), dtype=np.int64):
         file.seek(int(start))

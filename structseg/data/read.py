@@ -81,9 +81,7 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}; raise PIL.Image.MAX_IMAGE_PIXELS or cut it into tiles") from None
     except _BROKEN as error:
-        if (
-            isinstance(error, OSError) and error.errno is not None
-        ):  # the system's errors have a number, Pillow's have not
+        if isinstance(error, OSError) and error.errno is not None:  # from the system: Pillow's own have no number
             raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: damaged or cut off ({reason}); copy or save it again") from error

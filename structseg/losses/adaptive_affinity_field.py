@@ -53,7 +53,7 @@ class AdaptiveAffinityField(nn.Module):
     `ascent`: reverse the gradient of the kernel weights here, so that an optimizer that minimises lets them climb;
     False leaves it to an optimizer with maximize=True. Give the two parameters no weight decay.
     Raises ConfigError for options that are unknown or do not fit the logits.
-    Logits must be finite everywhere, also at ignored pixels: one NaN or infinity makes the loss NaN.
+    Logits must be finite everywhere, also at ignored pixels: one NaN or +inf makes the loss NaN.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class AffinityField(nn.Module):
 
     Options: `ignore_index`; `kernel_size` odd from 3 on; `margin` of the edge term; `edge_weight`, `interior_weight`
     (lambda in the paper); `pair_rule` "mirrored" (released code) or "simple" (paper). Raises ConfigError for others.
-    Logits must be finite everywhere, also at ignored pixels: one NaN or infinity makes the loss NaN.
+    Logits must be finite everywhere, also at ignored pixels: one NaN or +inf makes the loss NaN.
     """
 
     def __init__(

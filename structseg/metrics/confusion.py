@@ -35,8 +35,8 @@ _BYTE = 256
 def confusion(prediction: ClassMap, target: ClassMap, *, num_classes: int, ignore_index: int = 255) -> Counts:
     """(H,W) or (B,H,W) integer class ids -> (C,C) counts, row = truth.
 
-    Raises DataError where shapes differ or are others, where maps are not integers and where a prediction at a labelled
-    pixel is outside 0..C-1.
+    Raises DataError where shapes differ or are not these, where maps are not integers and where a prediction at a
+    labelled pixel is outside 0..C-1.
     """
     check_num_classes(num_classes)
     if _on_one_device(prediction, target):
@@ -121,7 +121,7 @@ def _of_tensors(prediction: Any, target: Any, *, num_classes: int, ignore_index:
 
 
 def _on_one_device(prediction: ClassMap, target: ClassMap) -> bool:
-    """Whether both are integer CUDA tensors of one good shape; anything else takes the checks of the CPU path."""
+    """Whether both are integer CUDA tensors of one (H,W) or (B,H,W); anything else takes the checks of the CPU path."""
     if not is_tensor(prediction) or not is_tensor(target) or prediction.ndim not in (2, 3):
         return False
     same = prediction.shape == target.shape and prediction.device == target.device

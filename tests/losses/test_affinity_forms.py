@@ -146,9 +146,8 @@ def test_options_of_the_single_size(options: dict[str, Any], message: str) -> No
 
 
 def test_numpy_numbers_are_numbers() -> None:
-    number = np.float32(2.0)
-    loss = AdaptiveAffinityField(num_classes=np.int64(3), ignore_index=np.uint8(255), margin=number, edge_weight=number)
-    assert loss(*problem()).isfinite()
+    options: dict[str, Any] = {"num_classes": np.int64(3), "ignore_index": np.uint8(255), "margin": np.float32(2)}
+    assert AdaptiveAffinityField(**options)(*problem()).isfinite()
 
 
 def test_logits_of_another_number_of_classes() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from structseg.losses import AffinityField
 from structseg.losses.kernels import fused, reference
-from structseg.losses.kernels.pairs import directions, element_counts, pair_counts, valid_pairs
+from structseg.losses.kernels.pairs import CLIP, directions, element_counts, pair_counts, valid_pairs
 from structseg.losses.sampling import inverse
 
 FORMS = {"fused": fused.affinity, "reference": reference.affinity}
@@ -24,7 +24,7 @@ def test_the_cases_are_all_of_the_file(golden: Path) -> None:
     meta = json.loads((golden / "aaf" / "losses_meta.json").read_text())
     assert sorted(meta["cases"]) == sorted(CASES)
     assert (meta["margin"], meta["lambda_not_edge"], meta["ignore"]) == (MARGIN, INTERIOR_WEIGHT, IGNORE)
-    assert meta["eps"] == reference.CLIP
+    assert meta["eps"] == CLIP
 
 
 @pytest.mark.parametrize("case", CASES)
