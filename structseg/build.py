@@ -99,8 +99,8 @@ def create(room: str, name: str, given: Mapping[str, Any], *args: Any, key: str 
         raise ConfigError(f"{where} needs the option '{missing[0]}'")
     try:
         return entry(*args, **chosen)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:  # an option of the wrong type
+        raise ConfigError(f"{where}: {first_line(error)}") from error
 
 
 def versions() -> dict[str, str]:

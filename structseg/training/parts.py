@@ -122,15 +122,16 @@ def split_of(config: Config) -> str:
 def _term(config: Config, place: int, dataset: Format, items: tuple[Item, ...]) -> Term:
     term = config.losses[place]
     by_rule = isinstance(term.options.get("class_weights"), str)
-    loss = build.create(
-        "losses",
-        term.name,
-        term.options,
-        key=f"losses.{place}.options",
-        num_classes=dataset.labels.num_classes,
-        ignore_index=dataset.labels.ignore_index,
-        class_frequencies=frequencies(dataset, items) if by_rule else None,
-    )
+    key = f"losses.{place}.options"
+    context = {
+        "num_classes": dataset.labels.num_classes,
+        "ignore_index": dataset.labels.ignore_index,
+        "class_frequencies": frequencies(dataset, items) if by_rule else None,
+    }
+    try:
+        loss = build.create("losses", term.name, term.options, key=key, **context)
+    except ConfigError as error:  # a loss does not know where its options stand
+        raise ConfigError(str(error) if str(error).startswith(key) else f"{key}: {term.name}: {error}") from error
     return Term(term.name, loss, term.weight, term.decay, term.at)
 
 
