@@ -20,6 +20,7 @@ def demo(
     device: Device = "auto",
 ) -> None:
     """Train cross-entropy, affinity field and adaptive affinity fields at equal budget, and compare them."""
+    import torch
     from rich.console import Console
 
     from structseg.recipes import read
@@ -27,6 +28,7 @@ def demo(
     from structseg.runs import is_run
     from structseg.training.run import train
 
+    torch.set_num_threads(1)  # the networks are so small that threads wait for each other; the other core draws scenes
     begin = time.perf_counter()
     folders = []
     for place, name in enumerate(_RECIPES, 1):

@@ -19,6 +19,7 @@ def scenes_ce() -> Config:
             options={"size": [96, 128], "train": 1000, "val": 60, "test": 120},
             crop=(96, 128),
             scale=(0.8, 1.3),
+            workers=1,  # drawing the pictures takes as long as a third of a step
         ),
         model=ModelConfig(
             backbone="resnet",
