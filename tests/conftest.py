@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Protocol
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch starts OpenMP, which else spins on a busy machine
 
@@ -21,8 +20,8 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+from support import ROOT, Cli
 
-ROOT = Path(__file__).resolve().parent.parent
 NO_SKIP = os.environ.get("STRUCTSEG_NO_SKIP", "0") not in ("", "0")
 ALLOWED_SKIPS = ("no chromium",)  # a browser is the one thing that .ci/run cannot always install
 
@@ -90,16 +89,6 @@ def golden() -> Path:
 def data_root() -> Path:
     """The folder of real pictures: `data_root / "camvid"`."""
     return _folder("STRUCTSEG_DATA")
-
-
-class Cli(Protocol):
-    def __call__(
-        self,
-        *args: str | Path,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout: float = 600,
-    ) -> subprocess.CompletedProcess[str]: ...
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from PIL import Image
+from support import ROOT
 
 from structseg import build, recipes
 from structseg.config import Config, flatten, override

@@ -1,7 +1,7 @@
 """Recipes on the built-in pictures: `structseg train scenes_aaf --out runs/aaf`. No download, a laptop is enough.
 
 A small residual network (depth 10, 24 channels) with a light top-down head and logits at stride 4, from scratch,
-96x128 pixels. Two cores: about 1.5 minutes each. Scores: docs/results.md.
+96x128 pixels. Two cores: about a minute each. Scores: docs/results.md.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, Cli
 from PIL import Image
+from support import ROOT, Cli
 
 from structseg.runs import locked
 

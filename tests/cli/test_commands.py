@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Cli
 from PIL import Image
+from support import Cli
 
 from structseg import build
 from structseg.recipes import recipes
