@@ -1,7 +1,7 @@
 """Recipes on CamVid (480x360, 11 classes): `structseg train camvid_aaf data.root=CAMVID --out runs/camvid_aaf`.
 
 EfficientNet-Lite0 from ImageNet (extra `pretrained`, or model.weights=FILE), light top-down head, logits at stride 4,
-class-weighted cross-entropy. Hardware: one CPU core, about 15 minutes a run. Scores: docs/results.md.
+class-weighted cross-entropy. Not run to the end here at full size; at half size: docs/results.md.
 """
 
 from __future__ import annotations
