@@ -66,10 +66,8 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     chosen = pick_device(device)
     dataset = open_format(config.data)
     items = dataset.items(config.data.train)
-    check_split(dataset, config.data.train)
-    if config.evaluation.every:
-        check_split(dataset, config.data.val)
-    check_split(dataset, split_of(config))
+    for split in _splits(config):
+        check_split(dataset, split)
     torch.manual_seed(config.seed)
     model = build_model(config.model, dataset.labels.num_classes)
     logits = _try_model(config, model, dataset.labels.num_classes)
@@ -113,6 +111,12 @@ def _try_loss(place: int, term: Term, logits: Tensor) -> None:
         raise ConfigError(f"losses.{place}: {term.name}: {first_line(error)}") from error
 
 
+def _splits(config: Config) -> list[str]:
+    """Names of the splits that the run reads, each once."""
+    selection = [config.data.val] if config.evaluation.every else []
+    return sorted({config.data.train, *selection, split_of(config)})
+
+
 def split_of(config: Config) -> str:
     """Name of the split that metrics.json is about."""
     name: str = getattr(config.data, config.evaluation.split)
@@ -136,12 +140,11 @@ def _term(config: Config, place: int, dataset: Format, items: tuple[Item, ...]) 
 
 
 def _about(config: Config, dataset: Format, model: nn.Module, terms: list[Term]) -> dict[str, Any]:
-    splits = {config.data.train, split_of(config)} | ({config.data.val} if config.evaluation.every else set())
     return {
         "recipe": config.recipe,
         "seed": config.seed,
         "labels": dataset.labels.as_dict(),
-        "data_fingerprint": {split: fingerprint(dataset, split) for split in sorted(splits)},
+        "data_fingerprint": {split: fingerprint(dataset, split) for split in _splits(config)},
         "parameters": sum(p.numel() for p in model.parameters()),
         "loss_parameters": sum(p.numel() for term in terms for p in term.loss.parameters()),
         "selection_split": config.data.val if config.evaluation.every and config.evaluation.select != "last" else "",
