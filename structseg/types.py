@@ -87,6 +87,9 @@ class Item:
     name: str  # unique in its split, relative, without suffix
     image: Path | None = None
     target: Path | None = None
+    instances: Path | None = None  # mask of things: which pixels belong to one
+    depth: Path | None = None
+    tags: tuple[str, ...] = ()  # classes known to be in the picture
     group: str = ""  # near-copies (frames of one drive) share a group; "" = a group of its own
     index: int = 0  # place in the split; what made-up data is made of
 

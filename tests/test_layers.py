@@ -23,7 +23,7 @@ from golden_files import GOLDEN
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "structseg"
 
-ZERO = {"types", "config", "build", "errors", "runs", "neighbours"}
+ZERO = {"types", "config", "build", "errors", "runs", "neighbours", "compiled"}
 ONE = {"data", "models", "losses", "refine", "metrics"}
 TWO = {"inference"}
 THREE = {"training", "export", "jobs"}
@@ -51,6 +51,7 @@ TORCH_FREE = ZERO | {"recipes", "report", "metrics.scores", "metrics.bootstrap"}
 ONLY_IN = {  # package -> the parts of structseg that may import it
     "pydantic": {"config"},
     "typer": {"cli"},
+    "numba": {"compiled"},
     "importlib": {"build", "metrics"},  # metrics: its face loads names on first use
     "torchvision": set[str](),
 }

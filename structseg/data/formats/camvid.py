@@ -66,7 +66,7 @@ class CamVid:
         for path in (image, target):
             if not os.path.isfile(path):  # unlike Path.is_file, on any length of name
                 raise DataError(f"{self.root / split}.txt, line {number}: there is no file {path}")
-        return Item(name, image, target, group, index)
+        return Item(name, image, target, group=group, index=index)
 
     def read(self, item: Item) -> Sample:
         return read_item(item, self.labels)

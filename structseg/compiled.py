@@ -1,0 +1,49 @@
+"""Loops that Numba compiles: the one decorator, so that caching, threads and messages are the same everywhere.
+
+A file with such loops imports Numba when it is loaded; so it is loaded inside the function that needs it first, never
+by the face of a room. Rules that each cost a factor of five when broken: every computed index of a hot loop is wrapped
+in `uintp`, or the loop stays scalar; the inner loop of a `parallel` function stands in its `prange` body.
+
+`parallel=True` is for the main process only: after one call there, a forked process that makes another one aborts.
+What loader workers call is compiled without it. The result is kept on disk beside the file, or in the user's cache
+where that cannot be written.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+from numba.core import event
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+uintp: Any = numba.uintp
+prange: Any = numba.prange
+
+
+def compiled(*, parallel: bool = False, fastmath: bool = False) -> Callable[[F], F]:
+    """A function of plain loops over arrays -> the same, compiled for each kind of arguments on first use."""
+    made: Any = numba.njit(cache=True, nogil=True, parallel=parallel, fastmath=fastmath)
+    decorate: Callable[[F], F] = made
+    return decorate
+
+
+class _Announce(event.Listener):
+    """Says on a terminal that something is compiled, once a process: the first time takes some seconds."""
+
+    def __init__(self) -> None:
+        self.said = False
+
+    def on_start(self, started: Any) -> None:
+        if not self.said and sys.stderr.isatty():
+            print("compiling loops (once after installation, some seconds) ...", file=sys.stderr, flush=True)
+        self.said = True
+
+    def on_end(self, ended: Any) -> None:
+        """Nothing to say."""
+
+
+event.register("numba:compile", _Announce())
