@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support import ROOT, Cli
+from support import ROOT, Cli, refused
 
 from structseg.runs import locked
 
@@ -71,30 +71,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
     train(read("scenes_ce", SCENES), out=folder, quiet=True)
     return folder
-
-
-def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file below a folder with its size and time of change."""
-    if not folder.exists():
-        return {}
-    found = {path: path.stat() for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {str(path): (stat.st_size, stat.st_mtime_ns) for path, stat in found.items()}
-
-
-def refused(cli: Cli, *args: str | Path, out: Path, words: tuple[str, ...], env: dict[str, str] | None = None) -> str:
-    """Run the command, check that it is refused as it should be; the error line."""
-    before = listing(out)
-    existed = out.exists()
-    done = cli(*args, env=env, timeout=120)
-    assert done.returncode == 2, done.stderr + done.stdout
-    lines = done.stderr.strip().splitlines()
-    errors = [line for line in lines if line.startswith("error: ")]
-    assert lines == errors[-1:], done.stderr
-    for word in words:
-        assert word in errors[0], errors[0]
-    assert listing(out) == before
-    assert out.exists() == existed
-    return errors[0]
 
 
 def _env() -> dict[str, str]:
