@@ -219,20 +219,20 @@ def thin_classes(row: Row) -> tuple[int, ...]:
 
 
 def _scores(row: Row, intervals: Limits) -> dict[str, Score]:
-    each = [_values(run) for run in row.runs if run.finished]
+    each = [values(run) for run in row.runs if run.finished]
     found = {}
     for key in each[0] if each else ():
-        values = [value.get(key, NAN) for value in each]
-        limits = (min(values), max(values)) if len(values) > 1 else intervals.get(key, (NAN, NAN))
-        if key == "miou" and len(values) == 1 and row.run.metrics.get("ci95"):
+        seeds = [measured.get(key, NAN) for measured in each]
+        limits = (min(seeds), max(seeds)) if len(seeds) > 1 else intervals.get(key, (NAN, NAN))
+        if key == "miou" and len(seeds) == 1 and row.run.metrics.get("ci95"):
             low, high = row.run.metrics["ci95"]
             limits = (NAN if low is None else low, NAN if high is None else high)
-        found[key] = Score(sum(values) / len(values), *limits)
+        found[key] = Score(sum(seeds) / len(seeds), *limits)
     return found
 
 
-def _values(run: Run) -> dict[str, float]:
-    """Measures of one run as metrics.json has them."""
+def values(run: Run) -> dict[str, float]:
+    """Measures of one finished run as metrics.json has them, by the keys above."""
     metrics, labels = run.metrics, run.labels
     assert labels is not None  # read() refuses scores without a label table
     found: dict[str, Any] = {"miou": metrics["miou"], "accuracy": metrics["pixel_accuracy"]}

@@ -1,0 +1,74 @@
+"""The comparison as Markdown tables, to be kept with results: every score, every class, every seed.
+
+First table: each row's mean and, over several seeds, ± the sample standard deviation. Second: the difference of each
+row from A, with the mean and deviation of the differences seed by seed, the 95 % interval over pictures (bootstrap over
+groups, seeds averaged), and how many seeds gained. Third: the same for the IoU of every class. Points out of 100.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from structseg.report.compare import Comparison, Row, values
+from structseg.report.table import columns
+from structseg.report.verdict import points, signed
+
+
+def markdown(comparison: Comparison) -> str:
+    """Tables of all rows with scores, then the protocol line."""
+    keys = columns(comparison)
+    rows = [row for row in comparison.ordered if row.finished]
+    names = comparison.b.classes
+    classes = {f"iou:{place}": name for place, name in enumerate(names)}
+    lines = list(_table(["run", "seeds", *keys.values()], (_scores(row, keys) for row in rows)))
+    others = [row for row in rows if comparison.a and row is not comparison.a]
+    if comparison.a and others:
+        a = comparison.a
+        changes = ([f"{row.title} − {a.title}", *_differences(comparison, a, row, keys)] for row in others)
+        lines += ["", *_table(["difference", *keys.values()], changes)]
+    lines += ["", *_table(["IoU", "seeds", *classes.values()], (_scores(row, classes) for row in rows))]
+    protocol = str(comparison.b.run.metrics.get("protocol", ""))
+    return "\n".join([*lines, "", protocol, ""]) if protocol else "\n".join([*lines, ""])
+
+
+def _table(titles: Sequence[str], rows: Iterator[list[str]]) -> Iterator[str]:
+    for cells in (list(titles), ["---"] * len(titles), *rows):
+        yield "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+
+
+def _scores(row: Row, keys: Mapping[str, str]) -> list[str]:
+    return [row.title, _seeds(row), *(_mean(_by_seed(row, key).values()) for key in keys)]
+
+
+def _seeds(row: Row) -> str:
+    return " ".join(str(run.config.get("seed", "?")) for run in row.runs)
+
+
+def _by_seed(row: Row, key: str) -> dict[str, float]:
+    """Value of each run of a row by its seed; what is unknown is left out."""
+    found = {str(run.config.get("seed", run.path)): values(run).get(key, math.nan) for run in row.runs}
+    return {seed: value for seed, value in found.items() if not math.isnan(value)}
+
+
+def _differences(comparison: Comparison, a: Row, row: Row, keys: Mapping[str, str]) -> Iterator[str]:
+    pair = comparison.pairs[a.index, row.index]
+    for key in keys:
+        first, second = _by_seed(a, key), _by_seed(row, key)
+        changes = [second[seed] - first[seed] for seed in first if seed in second]
+        if pair.state == "incomparable" or not changes:
+            yield "–"
+            continue
+        limits = pair.get(key)
+        over = "" if math.isnan(limits.low) else f" ({signed(limits.low)} to {signed(limits.high)})"
+        gained = f", {sum(change > 0 for change in changes)} of {len(changes)}" if len(changes) > 1 else ""
+        yield f"{_mean(changes, sign=True)}{over}{gained}"
+
+
+def _mean(given: Iterable[float], *, sign: bool = False) -> str:
+    numbers = list(given)
+    if not numbers:
+        return "–"
+    text = (signed if sign else points)(statistics.fmean(numbers))
+    return f"{text} ± {points(statistics.stdev(numbers))}" if len(numbers) > 1 else text

@@ -1,0 +1,56 @@
+"""Tables to keep: means over seeds, differences seed by seed, classes."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Cli
+
+from structseg.report import compare, markdown, read
+
+MakeRun = Callable[..., Path]
+AAF = ("cross_entropy", "adaptive_affinity_field")
+pytestmark = pytest.mark.usefixtures("few_draws")
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """Cells of each table, title row first."""
+    blocks = [block for block in text.split("\n\n") if block.startswith("|")]
+    rows = [[line.strip("| ").split(" | ") for line in block.splitlines()] for block in blocks]
+    return [[table[0], *table[2:]] for table in rows]
+
+
+def points(value: float) -> str:
+    return f"{100 * value:.1f}".replace("-", "−")
+
+
+def test_means_and_differences_over_seeds(make_run: MakeRun) -> None:
+    first = [make_run(f"ce_s{seed}", amount=3, seed=seed) for seed in range(3)]
+    second = [make_run(f"aaf_s{seed}", losses=AAF, amount=1, seed=seed) for seed in range(3)]
+    scores, changes, classes = tables(markdown(compare([*first, *second])))
+    a, b = ([read(run).metrics["miou"] for run in runs] for runs in (first, second))
+    column = scores[0].index("mIoU")
+    assert scores[1][:2] == ["Cross-entropy", "0 1 2"]
+    assert scores[2][column] == f"{points(statistics.fmean(b))} ± {points(statistics.stdev(b))}"
+    by_seed = [y - x for x, y in zip(a, b, strict=True)]
+    cell = changes[1][changes[0].index("mIoU")]
+    assert cell.startswith(f"+{points(statistics.fmean(by_seed))} ± {points(statistics.stdev(by_seed))} (")
+    assert cell.endswith("3 of 3")
+    poles = [read(run).metrics["iou"]["pole"] for run in first]
+    assert classes[1][classes[0].index("pole")].startswith(points(statistics.fmean(poles)))
+
+
+def test_one_run_has_no_differences(make_run: MakeRun) -> None:
+    text = markdown(compare([make_run("ce")]))
+    assert len(tables(text)) == 2
+    assert "±" not in text
+    assert text.rstrip().endswith(read(make_run("again")).metrics["protocol"])
+
+
+def test_the_command_writes_them(make_run: MakeRun, structseg_cli: Cli, tmp_path: Path) -> None:
+    done = structseg_cli("compare", make_run("ce"), make_run("aaf", losses=AAF), "--markdown", "out.md")
+    assert done.returncode == 0, done.stderr
+    assert len(tables((tmp_path / "out.md").read_text())) == 3
