@@ -57,6 +57,22 @@ def test_contract(name: str, output_stride: int) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(build.names("models.backbones")))
+def test_stages_make_the_features(name: str) -> None:
+    """Each weight is in one stage, and feature n needs those of the stages up to n and no other."""
+    backbone = small(name, 16).train()
+    stages = [[one for module in stage for one in module.parameters()] for stage in backbone.stages()]
+    assert len(stages) == len(backbone.channels)
+    assert sorted(id(one) for stage in stages for one in stage) == sorted(id(one) for one in backbone.parameters())
+    features = backbone(torch.randn(2, 3, 64, 64))
+    for level, feature in enumerate(features):
+        weights = [one for stage in stages for one in stage]
+        needed = torch.autograd.grad(feature.sum(), weights, allow_unused=True, retain_graph=True)
+        before = sum(len(stage) for stage in stages[: level + 1])
+        assert all(gradient is not None for gradient in needed[:before])
+        assert all(gradient is None for gradient in needed[before:])
+
+
+@pytest.mark.parametrize("name", sorted(build.names("models.backbones")))
 def test_every_weight_learns(name: str) -> None:
     backbone = small(name, 16).train()
     weights = dict(backbone.named_parameters())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import subprocess
 import sys
@@ -20,8 +21,9 @@ from torch import Tensor, nn
 from structseg import models
 from structseg.config import ModelConfig
 from structseg.errors import CheckpointError, ConfigError
-from structseg.models.backbones import IMAGENET_MEAN, IMAGENET_STD
+from structseg.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from structseg.models.backbones.efficientnet_lite import EfficientNetLite
+from structseg.models.heads.fcn import FCN
 from structseg.models.heads.top_down import TopDown
 from structseg.models.segmenter import Outside, Segmenter, as_output
 from structseg.types import Output
@@ -95,6 +97,57 @@ def test_frozen_norms_make_a_step_independent_of_the_batch() -> None:
     features = model.backbone(model.normalise(torch.cat([first, second])))
     for whole, alone in zip(features, model.backbone(model.normalise(first)), strict=True):
         torch.testing.assert_close(whole[:1], alone, rtol=1e-4, atol=1e-5)
+
+
+def states(module: nn.Module) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in module.state_dict().items()}
+
+
+@pytest.mark.parametrize("freeze_stages", range(6))
+def test_frozen_stages_stay_and_record_no_graph(freeze_stages: int) -> None:
+    """A step moves every weight above the frozen stages and nothing in them, running statistics included."""
+    model = tiny(freeze_stages=freeze_stages)
+    stages = model.backbone.stages()
+    fixed, free = (
+        nn.ModuleList(part for stage in side for part in stage)
+        for side in (stages[:freeze_stages], stages[freeze_stages:])
+    )
+    before = states(fixed), states(free)
+    image = torch.rand(2, 3, 64, 64) * 255
+    features = model.backbone(model.normalise(image))
+    assert [feature.requires_grad for feature in features] == [level >= freeze_stages for level in range(5)]
+    trained = [one for one in model.parameters() if one.requires_grad]
+    assert {id(one) for one in trained} == {id(one) for part in (free, model.head) for one in part.parameters()}
+    optimizer = torch.optim.SGD(trained, lr=0.1)
+    model(image).logits.square().mean().backward()
+    assert not [one for one in fixed.parameters() if one.grad is not None]
+    optimizer.step()
+    assert all(torch.equal(value, before[0][key]) for key, value in fixed.state_dict().items())
+    assert all(freeze_stages == 5 or not torch.equal(value, before[1][key]) for key, value in free.state_dict().items())
+    for _ in range(2):
+        assert not any(module.training for module in fixed.modules() if not isinstance(module, nn.ModuleList))
+        model.eval().train()
+    assert all(module.training for module in free.modules())
+
+
+def test_frozen_stages_of_a_copy_are_its_own() -> None:
+    model = tiny(freeze_stages=2)
+    copied = copy.deepcopy(model)
+    own = {id(module) for module in copied.modules()}
+    assert copied.frozen
+    assert all(id(module) in own for module in copied.frozen)
+    assert set(copied.state_dict()) == set(tiny().state_dict())
+
+
+def test_freeze_stages_is_checked() -> None:
+    with pytest.raises(ConfigError, match=r"model\.freeze_stages: 6 is not a number from 0 to 5"):
+        tiny(freeze_stages=6)
+    with pytest.raises(ConfigError, match=r"model\.freeze_stages is for a backbone and head"):
+        models.build(ModelConfig(name="my_nets:Net", freeze_stages=1), 3)
+    plain = Backbone()
+    plain.channels, plain.strides = (3,), (1,)
+    with pytest.raises(ConfigError, match=r"model\.freeze_stages: Backbone does not name its stages"):
+        Segmenter(plain, FCN(channels=(3,), strides=(1,), num_classes=2), freeze_stages=1)
 
 
 # ------------------------------------------------------------------------------------------------ from outside

@@ -136,6 +136,12 @@ class EfficientNetLite(Backbone):
                 features.append(feature)
         return features
 
+    def stages(self) -> list[list[nn.Module]]:
+        ends = [tap + 1 for tap in TAPS]
+        blocks = list(self.blocks)
+        stages = [blocks[first:end] for first, end in zip([0, *ends], ends, strict=False)]
+        return [[self.conv_stem, self.bn1, *stages[0]], *stages[1:]]
+
     def rename(self, key: str) -> str | None:
         if key.startswith("_"):
             key = _from_package(key)

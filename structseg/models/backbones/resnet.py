@@ -135,6 +135,9 @@ class ResNet(Backbone):
             features.append(feature)
         return features
 
+    def stages(self) -> list[list[nn.Module]]:
+        return [[self.conv1, self.bn1], *([self.get_submodule(f"layer{number}")] for number in range(1, 5))]
+
     def rename(self, key: str) -> str | None:
         return None if key.startswith("fc.") else key
 
