@@ -3,7 +3,8 @@
 With fixed mean m and variance v the norm is affine, y = g (x - m) / sqrt(v + eps) + b, so it folds into the weights:
 scale g / sqrt(v + eps), bias b - m scale. This holds in evaluation and for frozen norms in training, whose g and b
 still get their gradients through the folded weights. What is saved is a pass over every feature forwards and two
-backwards: a training step of EfficientNet-Lite0 with frozen norms is 1.1 times as fast on a processor (that of a ResNet gains nothing).
+backwards: a training step of EfficientNet-Lite0 with frozen norms takes a tenth less on a processor, that of a ResNet,
+which is ruled by its convolutions, as long as before.
 """
 
 from __future__ import annotations
