@@ -48,12 +48,15 @@ def load_weights(module: nn.Module, source: str | Path) -> Report:
     needed key or has one of another shape; ConfigError and MissingExtra for "imagenet".
     """
     rename: Callable[[str], str | None] = str
+    tensors: dict[str, Tensor] | None = None
     if isinstance(module, Backbone):
         rename = module.rename
-        source = module.imagenet_file() if source == "imagenet" else source
+        if source == "imagenet":
+            tensors = module.imagenet_state()
+            source = source if tensors else module.imagenet_file()
     elif source == "imagenet":
         raise ConfigError("model.weights: 'imagenet' is for a backbone and head; give a .safetensors or .pth file")
-    report, fitting = _match(module, read_tensors(Path(source)), Path(source), rename)
+    report, fitting = _match(module, tensors or read_tensors(Path(source)), str(source), rename)
     if report.missing or report.shape:
         raise CheckpointError(f"{report}; they are another network's (a run's own weights go to model.init_from)")
     module.load_state_dict(fitting, strict=False)
@@ -67,7 +70,7 @@ def load_fitting(module: nn.Module, source: str | Path) -> Report:
     another network fit by chance.
     """
     path = Path(source) / runs.MODEL if Path(source).is_dir() else Path(source)
-    report, fitting = _match(module, read_tensors(path), path, str)
+    report, fitting = _match(module, read_tensors(path), str(path), str)
     if sum(not key.endswith(COUNTER) for key in report.loaded) < len(report.missing) + len(report.shape):
         raise CheckpointError(f"{report}; less than half of the model is in it: is it another network's?")
     module.load_state_dict(fitting, strict=False)
@@ -94,7 +97,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _match(
-    module: nn.Module, tensors: dict[str, Tensor], path: Path, rename: Callable[[str], str | None]
+    module: nn.Module, tensors: dict[str, Tensor], source: str, rename: Callable[[str], str | None]
 ) -> tuple[Report, dict[str, Tensor]]:
     """Compare keys and shapes; a wrapper's `module.` before a name is dropped where the module has no such key."""
     ours = module.state_dict()
@@ -110,7 +113,7 @@ def _match(
         else:
             shape.append(f"{key} ({tuple(tensor.shape)}, here {tuple(ours[key].shape)})")
     missing = tuple(key for key in ours if key not in met and not key.endswith(COUNTER))
-    return Report(str(path), tuple(fitting), tuple(skipped), missing, tuple(shape)), fitting
+    return Report(source, tuple(fitting), tuple(skipped), missing, tuple(shape)), fitting
 
 
 def _some(keys: list[str] | tuple[str, ...], count: int = 3) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,10 @@ from structseg.models.backbones.resnet import ResNet
 from structseg.models.layers.tf1 import SameConv2d, same_padding
 from structseg.models.weights import load_weights, read_tensors
 
-SMALL = {"resnet": {"depth": 10, "width": 4}}  # options that make a family's smallest member
+SMALL: dict[str, dict[str, Any]] = {
+    "resnet": {"depth": 10, "width": 4},
+    "timm": {"name": "resnet18"},
+}  # options that make a family's smallest member
 
 
 def small(name: str, output_stride: int) -> Backbone:
@@ -28,6 +32,7 @@ def small(name: str, output_stride: int) -> Backbone:
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):  # so that eval() is not the identity
             nn.init.normal_(module.get_buffer("running_mean"), std=0.1)
+            nn.init.uniform_(module.get_parameter("weight"), 0.5, 1.5)  # timm starts some at 0
     return backbone.eval()
 
 

@@ -41,6 +41,10 @@ class Backbone(nn.Module):
         """A published checkpoint's key -> ours; None for a part that a backbone has no use for."""
         return key
 
+    def imagenet_state(self) -> dict[str, Tensor] | None:
+        """ImageNet weights by our keys where a library fetches them; None where they are a file, `imagenet_file`."""
+        return None
+
     def imagenet_file(self) -> Path:
         """The file of ImageNet weights that `weights = "imagenet"` means; ConfigError where there is none."""
         name = type(self).__name__
