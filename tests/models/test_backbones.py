@@ -134,17 +134,21 @@ def test_resnet_dilates_like_replace_stride_with_dilation() -> None:
     assert plain.get_submodule("layer4.0.conv2").stride == (2, 2)
 
 
+@pytest.mark.parametrize("depth", [10, 18, 50])
+@pytest.mark.parametrize("output_stride", [8, 16])
 @torch.no_grad()
-def test_dilation_samples_the_same_function() -> None:
-    """With the same weights, what the first convolution of a dilated stage gives at every second cell is the strided
-    net's."""
-    strided, dilated = ResNet(depth=10, width=4).eval(), ResNet(depth=10, width=4, output_stride=16).eval()
+def test_dilation_samples_the_same_function(depth: int, output_stride: int) -> None:
+    """With the same weights, the dilated net's features at every second (fourth) cell are the strided net's."""
+    torch.manual_seed(depth)
+    strided, dilated = (
+        ResNet(depth=depth, width=4, output_stride=stride).double().eval() for stride in (32, output_stride)
+    )
     dilated.load_state_dict(strided.state_dict())
-    image = torch.randn(1, 3, 96, 128)
-    feature = strided(image)[3]
-    assert torch.equal(feature, dilated(image)[3])
-    half, whole = (net.get_submodule("layer4.0.conv1")(feature) for net in (strided, dilated))
-    torch.testing.assert_close(whole[:, :, ::2, ::2], half)
+    image = torch.randn(1, 3, 96, 128, dtype=torch.float64)
+    pairs = zip(strided(image), dilated(image), strided.strides, dilated.strides, strict=True)
+    for half, whole, coarse, fine in pairs:
+        every = coarse // fine
+        torch.testing.assert_close(whole[:, :, ::every, ::every], half)
 
 
 @pytest.mark.parametrize(
