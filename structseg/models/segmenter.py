@@ -147,8 +147,8 @@ def as_output(result: Any) -> Output:
     return Output(logits)
 
 
-def build(config: ModelConfig, num_classes: int) -> nn.Module:
-    """The model that a config names, with its starting weights.
+def build(config: ModelConfig, num_classes: int, *, names: Sequence[str] = ()) -> nn.Module:
+    """The model that a config names, with its starting weights; `names` of the classes help `init_from` to keep rows.
 
     Returns a Segmenter (`name` ""), a net of `models/nets`, or an Outside around `my_code:Net`. What became of the
     weights' keys is logged. Raises ConfigError, CheckpointError, MissingExtra.
@@ -166,8 +166,8 @@ def build(config: ModelConfig, num_classes: int) -> nn.Module:
         if ":" in config.name and not isinstance(model, Normalised):
             model = Outside(model, config.mean, config.std)
     if config.init_from:
-        report = load_fitting(model, config.init_from)
-        log.log(logging.WARNING if report.missing or report.shape else logging.INFO, "%s", report)
+        report = load_fitting(model, config.init_from, names=names)
+        log.log(logging.WARNING if report.new or report.carried is not None else logging.INFO, "%s", report.start())
     return model
 
 

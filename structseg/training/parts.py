@@ -74,7 +74,7 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     for split in _splits(config):
         check_split(dataset, split)
     torch.manual_seed(config.seed)
-    model = build_model(config.model, dataset.labels.num_classes)
+    model = build_model(config.model, dataset.labels.num_classes, names=dataset.labels.names)
     logits = _try_model(config, model, dataset.labels.num_classes)
     terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
     for place, term in enumerate(terms):

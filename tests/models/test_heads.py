@@ -73,6 +73,18 @@ def test_fcn_is_a_classifier() -> None:
     assert sum(one.numel() for one in head.parameters()) == 3 * (12 + 1)
 
 
+@pytest.mark.parametrize("name", sorted(build.names("models.heads")))
+def test_logits_keep_full_precision_under_autocast(name: str) -> None:
+    context: dict[str, Any] = {"channels": CHANNELS, "strides": STRIDES[16], "num_classes": 5}
+    head: Head = build.create("models.heads", name, SMALL.get(name, {}), **context).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, feature = head(features(STRIDES[16], 64, 64))
+    assert logits.dtype == torch.float32
+    assert torch.equal(head.get_submodule("classifier")(feature.float()), logits)
+    logits.sum().backward()
+    assert not [key for key, weight in head.named_parameters() if weight.grad is None]
+
+
 def test_dropout_acts_in_training_only_and_spares_the_feature() -> None:
     head = FCN(channels=CHANNELS, strides=STRIDES[8], num_classes=3, dropout=0.5).train()
     given = features(STRIDES[8], 64, 64)

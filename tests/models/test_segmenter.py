@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import subprocess
 import sys
@@ -259,8 +260,11 @@ def test_init_from_another_class_count(tmp_path: Path, caplog: pytest.LogCapture
     assert left == {"head.classifier.weight", "head.classifier.bias"}
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "0 missing, 2 of another shape (head.classifier." in record.getMessage()
-    assert "head.classifier.weight ((5, 8, 1, 1), here (7, 8, 1, 1))" in record.getMessage()
+    weights = sum(not key.endswith("num_batches_tracked") for key in ours)
+    assert record.getMessage() == (
+        f"{tmp_path / 'model.safetensors'}: {weights - 2} of {weights} weights loaded; "
+        "new: head.classifier.bias (5 → 7 classes), head.classifier.weight (5 → 7 classes)"
+    )
     caplog.clear()
     with caplog.at_level(logging.INFO):
         same = tiny(5, init_from=str(tmp_path / "model.safetensors"))
@@ -268,6 +272,44 @@ def test_init_from_another_class_count(tmp_path: Path, caplog: pytest.LogCapture
     assert caplog.records[0].levelno == logging.INFO
     with pytest.raises(CheckpointError, match="less than half of the model is in it"):
         tiny(5, init_from=str(tmp_path), backbone_options={"depth": 50, "width": 2}, head="fcn", head_options={})
+
+
+@pytest.mark.parametrize("where", ["header", "meta.json"])
+def test_classes_of_the_same_name_keep_their_rows(where: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before, now = ("road", "car", "tree", "sky", "sign"), ("tree", "person", "road", "void", "rail", "car", "x")
+    source, table = tiny(5), {"labels": {"names": list(before)}}
+    header = {"labels": json.dumps(table["labels"])} if where == "header" else None
+    save_file(source.state_dict(), tmp_path / "model.safetensors", header)
+    if where == "meta.json":
+        (tmp_path / "meta.json").write_text(json.dumps(table))
+    model = models.build(replace(TINY, init_from=str(tmp_path)), 7, names=now)
+    for key in ("head.classifier.weight", "head.classifier.bias"):
+        ours, theirs = model.get_parameter(key), source.get_parameter(key)
+        kept = {
+            name for name in before if name in now and torch.equal(ours[now.index(name)], theirs[before.index(name)])
+        }
+        assert kept == {"road", "car", "tree"}
+        assert len(ours) == 7
+    new = model.get_parameter("head.classifier.weight")[now.index("person")]
+    assert not [row for row in source.get_parameter("head.classifier.weight") if torch.equal(row, new)]
+    (record,) = caplog.records
+    assert "of the classifier, 3 classes by name (tree, road, car), the others are new" in record.getMessage()
+    assert "; new:" not in record.getMessage()
+
+
+def test_the_same_count_of_other_classes_is_not_taken_for_the_same(tmp_path: Path) -> None:
+    """Rows go by name, never by place, where names are known; equal tables are taken whole."""
+    source = tiny(3)
+    nn.init.normal_(source.get_parameter("head.classifier.bias"))
+    file = str(tmp_path / "w.safetensors")
+    save_file(source.state_dict(), file, {"labels": json.dumps({"names": ["a", "b", "c"]})})
+    bias = source.get_parameter("head.classifier.bias")
+    for names, order in ((("a", "b", "c"), [0, 1, 2]), (("c", "a", "b"), [2, 0, 1]), ((), [0, 1, 2])):
+        model = models.build(replace(TINY, init_from=file), 3, names=names)
+        assert torch.equal(model.get_parameter("head.classifier.bias"), bias[order])
+    other = models.build(replace(TINY, init_from=file), 3, names=("x", "y", "z"))
+    assert not other.get_parameter("head.classifier.bias").any()
+    assert torch.equal(other.get_parameter("backbone.conv1.weight"), source.get_parameter("backbone.conv1.weight"))
 
 
 def test_import_without_pydantic_and_typer() -> None:
