@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/models.py
 
-ResNet-18 at output stride 8 with pyramid pooling, four crops of 224x224, is ruled by its convolutions; EfficientNet-Lite0
-with the top-down head, eight of 256x320, by memory. Random weights and pictures. The ways take turns step by step;
-printed are the least processor seconds of each and how often it fits into the first one's. bfloat16 pays where the
-processor has instructions for it (avx512_bf16 or amx in lscpu).
+ResNet-18 at output stride 8 with pyramid pooling, four crops of 224x224, is ruled by its convolutions;
+EfficientNet-Lite0 with the top-down head, eight of 256x320, by memory. Random weights and pictures. The ways take turns
+step by step; printed are the least processor seconds of each and how often it fits into the first one's. bfloat16 pays
+where the processor has instructions for it (avx512_bf16 or amx in lscpu).
 """
 
 from __future__ import annotations
