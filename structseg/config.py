@@ -70,6 +70,7 @@ class ModelConfig(_Section):
     weights: Text = ""  # of the backbone: "" = random, "imagenet", or a file
     init_from: Text = ""  # weights of an earlier run to start from
     freeze_norm: Bool = False  # keep the backbone's batch-norm statistics
+    freeze_stages: Count = 0  # keep the backbone's first stages as they start: one a feature, from the finest; 0 = none
     mean: tuple[Float, Float, Float] = (123.675, 116.28, 103.53)  # RGB of 0..255; for my_code:Net only
     std: tuple[Above, Above, Above] = (58.395, 57.12, 57.375)
 

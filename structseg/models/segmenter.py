@@ -19,6 +19,7 @@ from structseg import build as registry
 from structseg.errors import ConfigError
 from structseg.models.backbones import Backbone
 from structseg.models.heads import Head
+from structseg.models.layers.checks import within
 from structseg.models.weights import load_fitting, load_weights
 from structseg.types import Output
 
@@ -51,12 +52,21 @@ class Segmenter(Normalised):
     still learn): right for small batches and short fine-tuning. It may be set at any time and acts from the next
     `train()` on. Norms that do learn statistics need more than one cell of the coarsest feature in a batch: at output
     stride 32 two pictures, or one of more than 32x32.
+
+    `freeze_stages` = n keeps the stages that make the n finest features as they start: their weights want no gradient
+    and are in no optimizer, so autograd records nothing of them and the backward pass ends above; norms and dropout in
+    them act as in evaluation. Raises ConfigError for more stages than the backbone has.
     """
 
-    def __init__(self, backbone: Backbone, head: Head, *, freeze_norm: bool = False) -> None:
+    def __init__(self, backbone: Backbone, head: Head, *, freeze_norm: bool = False, freeze_stages: int = 0) -> None:
         super().__init__(backbone.mean, backbone.std)
+        within("model.freeze_stages", freeze_stages, 0, len(backbone.strides))
         self.backbone, self.head = backbone, head
         self.freeze_norm = freeze_norm
+        stages = backbone.stages()[:freeze_stages] if freeze_stages else []
+        self.frozen = tuple(module for stage in stages for module in stage)
+        for module in self.frozen:
+            module.requires_grad_(False)
         self.train(self.training)
 
     @property
@@ -88,6 +98,8 @@ class Segmenter(Normalised):
 
     def train(self, mode: bool = True) -> Segmenter:
         super().train(mode)
+        for module in self.frozen:
+            module.eval()
         if mode and self.freeze_norm:
             for module in self.backbone.modules():
                 if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
@@ -135,12 +147,14 @@ def as_output(result: Any) -> Output:
     return Output(logits)
 
 
-def build(config: ModelConfig, num_classes: int) -> nn.Module:
-    """The model that a config names, with its starting weights.
+def build(config: ModelConfig, num_classes: int, *, names: Sequence[str] = ()) -> nn.Module:
+    """The model that a config names, with its starting weights; `names` of the classes help `init_from` to keep rows.
 
     Returns a Segmenter (`name` ""), a net of `models/nets`, or an Outside around `my_code:Net`. What became of the
     weights' keys is logged. Raises ConfigError, CheckpointError, MissingExtra.
     """
+    if config.name and config.freeze_stages:
+        raise ConfigError("model.freeze_stages is for a backbone and head, not for model.name; set it to 0")
     if not config.name:
         model = _backbone_and_head(config, num_classes)
     else:
@@ -152,8 +166,8 @@ def build(config: ModelConfig, num_classes: int) -> nn.Module:
         if ":" in config.name and not isinstance(model, Normalised):
             model = Outside(model, config.mean, config.std)
     if config.init_from:
-        report = load_fitting(model, config.init_from)
-        log.log(logging.WARNING if report.missing or report.shape else logging.INFO, "%s", report)
+        report = load_fitting(model, config.init_from, names=names)
+        log.log(logging.WARNING if report.new or report.carried is not None else logging.INFO, "%s", report.start())
     return model
 
 
@@ -165,4 +179,4 @@ def _backbone_and_head(config: ModelConfig, num_classes: int) -> Segmenter:
         log.info("%s", load_weights(backbone, config.weights))
     context = {"channels": backbone.channels, "strides": backbone.strides, "num_classes": num_classes}
     head: Head = registry.create("models.heads", config.head, config.head_options, key="model.head", **context)
-    return Segmenter(backbone, head, freeze_norm=config.freeze_norm)
+    return Segmenter(backbone, head, freeze_norm=config.freeze_norm, freeze_stages=config.freeze_stages)

@@ -3,18 +3,21 @@
 A file is a .safetensors file or a .pth/.pt state dict (opened with `weights_only`, so nothing in it runs).
 `load_weights` is strict: what the module needs must be in the file with the right shape; what the file has beyond that
 is named in the report. `load_fitting` is for another task's weights: what fits is taken, the rest stays new and is
-named. Half precision becomes float32 (the module's own dtype). Batch norm's `num_batches_tracked`, which many files
-lack and on which nothing here depends, is loaded where it is there and never missed.
+named; where both label tables are known, a class keeps its row of the classifier by its name. Half precision becomes
+float32 (the module's own dtype). Batch norm's `num_batches_tracked`, which many files lack and on which nothing here
+depends, is loaded where it is there and never missed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -34,11 +37,27 @@ class Report:
     skipped: tuple[str, ...]  # keys of the file that were not used
     missing: tuple[str, ...]  # keys of the module that the file lacks, counters aside
     shape: tuple[str, ...]  # `key (file's shape, module's shape)`; neither loaded, skipped nor missing
+    carried: tuple[str, ...] | None = (
+        None  # classes whose rows were taken by name; None where tables are alike, unknown
+    )
 
     def __str__(self) -> str:
         """One line: `FILE: 241 loaded, 6 skipped (fc.weight, ...), 0 missing, 0 of another shape`."""
         rest = ((self.skipped, "skipped"), (self.missing, "missing"), (self.shape, "of another shape"))
         return ", ".join([f"{self.source}: {len(self.loaded)} loaded", *(f"{len(k)} {w}{_some(k)}" for k, w in rest)])
+
+    @property
+    def new(self) -> tuple[str, ...]:
+        """What of the module stayed as it was."""
+        return (*self.shape, *self.missing)
+
+    def start(self) -> str:
+        """One line on a start from another task: `FILE: 118 of 120 weights loaded; new: head.classifier.weight ...`."""
+        loaded = sum(not key.endswith(COUNTER) for key in self.loaded)
+        line = f"{self.source}: {loaded} of {loaded + len(self.new)} weights loaded"
+        if self.carried is not None:
+            line += f"; of the classifier, {len(self.carried)} classes by name{_some(self.carried)}, the others are new"
+        return f"{line}; new: {', '.join(self.new[:4])}{', ...' if len(self.new) > 4 else ''}" if self.new else line
 
 
 def load_weights(module: nn.Module, source: str | Path) -> Report:
@@ -48,30 +67,74 @@ def load_weights(module: nn.Module, source: str | Path) -> Report:
     needed key or has one of another shape; ConfigError and MissingExtra for "imagenet".
     """
     rename: Callable[[str], str | None] = str
+    tensors: dict[str, Tensor] | None = None
     if isinstance(module, Backbone):
         rename = module.rename
-        source = module.imagenet_file() if source == "imagenet" else source
+        if source == "imagenet":
+            tensors = module.imagenet_state()
+            source = source if tensors else module.imagenet_file()
     elif source == "imagenet":
         raise ConfigError("model.weights: 'imagenet' is for a backbone and head; give a .safetensors or .pth file")
-    report, fitting = _match(module, read_tensors(Path(source)), Path(source), rename)
+    report, fitting = _match(module, tensors or read_tensors(Path(source)), str(source), rename)
     if report.missing or report.shape:
         raise CheckpointError(f"{report}; they are another network's (a run's own weights go to model.init_from)")
     module.load_state_dict(fitting, strict=False)
     return report
 
 
-def load_fitting(module: nn.Module, source: str | Path) -> Report:
+def load_fitting(module: nn.Module, source: str | Path, *, names: Sequence[str] = ()) -> Report:
     """Fill what fits from a weight file or a run folder, leave the rest of `module` as it is.
 
-    Raises CheckpointError where the file cannot be read or less than half of the module's weights fit: small vectors of
-    another network fit by chance.
+    `names` are the module's classes. Where the file knows its own and they are others, only rows of classes of the same
+    name are taken into the classifier. Raises CheckpointError where the file cannot be read or less than half of the
+    module's weights fit: small vectors of another network fit by chance.
     """
     path = Path(source) / runs.MODEL if Path(source).is_dir() else Path(source)
-    report, fitting = _match(module, read_tensors(path), path, str)
-    if sum(not key.endswith(COUNTER) for key in report.loaded) < len(report.missing) + len(report.shape):
+    tensors = read_tensors(path)
+    report, fitting = _match(module, tensors, str(path), str)
+    if sum(not key.endswith(COUNTER) for key in report.loaded) < len(report.new):
         raise CheckpointError(f"{report}; less than half of the model is in it: is it another network's?")
+    theirs = _class_names(path) if names else ()
+    if theirs and theirs != tuple(names):
+        rows = _rows_by_name(module, tensors, theirs, tuple(names))
+        fitting |= rows
+        shape = tuple(text for text in report.shape if text.split()[0] not in rows)
+        carried = tuple(name for name in names if name in theirs) if rows else None
+        report = replace(report, loaded=tuple(fitting), shape=shape, carried=carried)
     module.load_state_dict(fitting, strict=False)
     return report
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    """The classes of a weight file from its header, or from meta.json beside it; none where neither says."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = file.metadata() or {}
+        table = json.loads(facts["labels"]) if "labels" in facts else runs.read_json(path.parent / runs.META)["labels"]
+        return tuple(str(name) for name in table["names"])
+    except (SafetensorError, CheckpointError, ValueError, KeyError, TypeError):
+        return ()  # a file of somebody else's
+
+
+def _rows_by_name(
+    module: nn.Module, tensors: dict[str, Tensor], theirs: tuple[str, ...], names: tuple[str, ...]
+) -> dict[str, Tensor]:
+    """The classifier's tensors with the file's rows for classes of the same name, and the module's for the others."""
+    shared = [name for name in names if name in theirs]
+    to, of = [names.index(name) for name in shared], [theirs.index(name) for name in shared]
+    rows = {}
+    for key, own in module.state_dict().items():
+        given = tensors.get(key)
+        if given is None or not _by_class(key) or (len(given), len(own)) != (len(theirs), len(names)):
+            continue
+        if given.shape[1:] == own.shape[1:]:
+            rows[key] = own.index_copy(0, torch.tensor(to, dtype=torch.long), given[of].to(own.dtype))
+    return rows
+
+
+def _by_class(key: str) -> bool:
+    """Whether a key is of a head's classifier, one row a class."""
+    return "classifier" in key.split(".")[:-1]
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -94,7 +157,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _match(
-    module: nn.Module, tensors: dict[str, Tensor], path: Path, rename: Callable[[str], str | None]
+    module: nn.Module, tensors: dict[str, Tensor], source: str, rename: Callable[[str], str | None]
 ) -> tuple[Report, dict[str, Tensor]]:
     """Compare keys and shapes; a wrapper's `module.` before a name is dropped where the module has no such key."""
     ours = module.state_dict()
@@ -108,9 +171,15 @@ def _match(
         if tensor.shape == ours[key].shape:
             fitting[key] = tensor
         else:
-            shape.append(f"{key} ({tuple(tensor.shape)}, here {tuple(ours[key].shape)})")
+            shape.append(_misfit(key, tensor, ours[key]))
     missing = tuple(key for key in ours if key not in met and not key.endswith(COUNTER))
-    return Report(str(path), tuple(fitting), tuple(skipped), missing, tuple(shape)), fitting
+    return Report(source, tuple(fitting), tuple(skipped), missing, tuple(shape)), fitting
+
+
+def _misfit(key: str, given: Tensor, own: Tensor) -> str:
+    if _by_class(key) and given.shape[1:] == own.shape[1:]:
+        return f"{key} ({len(given)} → {len(own)} classes)"
+    return f"{key} ({tuple(given.shape)}, here {tuple(own.shape)})"
 
 
 def _some(keys: list[str] | tuple[str, ...], count: int = 3) -> str:

@@ -46,7 +46,7 @@ class Parts:
 
 
 def check_names(config: Config) -> None:
-    """Raise ConfigError for a name that is in no file, before anything heavy is imported or made."""
+    """Raise ConfigError for a name that is in no file or keys that exclude each other, before anything is made."""
     build.check("data.formats", config.data.format, "data.format")
     build.check("training.regimes", config.regime, "regime")
     for place, term in enumerate(config.losses):
@@ -56,6 +56,11 @@ def check_names(config: Config) -> None:
     else:
         build.check("models.backbones", config.model.backbone, "model.backbone")
         build.check("models.heads", config.model.head, "model.head")
+        if config.model.freeze_stages and not (config.model.weights or config.model.init_from):
+            raise ConfigError(
+                f"model.freeze_stages = {config.model.freeze_stages} would keep random weights; "
+                "give model.weights or model.init_from, or set it to 0"
+            )
         if config.model.options:
             raise ConfigError("model.options are those of model.name, which is empty; see model.head_options")
 
@@ -69,7 +74,7 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     for split in _splits(config):
         check_split(dataset, split)
     torch.manual_seed(config.seed)
-    model = build_model(config.model, dataset.labels.num_classes)
+    model = build_model(config.model, dataset.labels.num_classes, names=dataset.labels.names)
     logits = _try_model(config, model, dataset.labels.num_classes)
     terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
     for place, term in enumerate(terms):

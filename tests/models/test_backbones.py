@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,10 @@ from structseg.models.backbones.resnet import ResNet
 from structseg.models.layers.tf1 import SameConv2d, same_padding
 from structseg.models.weights import load_weights, read_tensors
 
-SMALL = {"resnet": {"depth": 10, "width": 4}}  # options that make a family's smallest member
+SMALL: dict[str, dict[str, Any]] = {
+    "resnet": {"depth": 10, "width": 4},
+    "timm": {"name": "resnet18"},
+}  # options that make a family's smallest member
 
 
 def small(name: str, output_stride: int) -> Backbone:
@@ -28,6 +32,7 @@ def small(name: str, output_stride: int) -> Backbone:
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):  # so that eval() is not the identity
             nn.init.normal_(module.get_buffer("running_mean"), std=0.1)
+            nn.init.uniform_(module.get_parameter("weight"), 0.5, 1.5)  # timm starts some at 0
     return backbone.eval()
 
 
@@ -54,6 +59,22 @@ def test_contract(name: str, output_stride: int) -> None:
     again = small(name, output_stride)
     again.load_state_dict(load(save(backbone.state_dict())))
     assert all(torch.equal(a, b) for a, b in zip(features, again(image), strict=True))
+
+
+@pytest.mark.parametrize("name", sorted(build.names("models.backbones")))
+def test_stages_make_the_features(name: str) -> None:
+    """Each weight is in one stage, and feature n needs those of the stages up to n and no other."""
+    backbone = small(name, 16).train()
+    stages = [[one for module in stage for one in module.parameters()] for stage in backbone.stages()]
+    assert len(stages) == len(backbone.channels)
+    assert sorted(id(one) for stage in stages for one in stage) == sorted(id(one) for one in backbone.parameters())
+    features = backbone(torch.randn(2, 3, 64, 64))
+    for level, feature in enumerate(features):
+        weights = [one for stage in stages for one in stage]
+        needed = torch.autograd.grad(feature.sum(), weights, allow_unused=True, retain_graph=True)
+        before = sum(len(stage) for stage in stages[: level + 1])
+        assert all(gradient is not None for gradient in needed[:before])
+        assert all(gradient is None for gradient in needed[before:])
 
 
 @pytest.mark.parametrize("name", sorted(build.names("models.backbones")))
@@ -113,17 +134,21 @@ def test_resnet_dilates_like_replace_stride_with_dilation() -> None:
     assert plain.get_submodule("layer4.0.conv2").stride == (2, 2)
 
 
+@pytest.mark.parametrize("depth", [10, 18, 50])
+@pytest.mark.parametrize("output_stride", [8, 16])
 @torch.no_grad()
-def test_dilation_samples_the_same_function() -> None:
-    """With the same weights, what the first convolution of a dilated stage gives at every second cell is the strided
-    net's."""
-    strided, dilated = ResNet(depth=10, width=4).eval(), ResNet(depth=10, width=4, output_stride=16).eval()
+def test_dilation_samples_the_same_function(depth: int, output_stride: int) -> None:
+    """With the same weights, the dilated net's features at every second (fourth) cell are the strided net's."""
+    torch.manual_seed(depth)
+    strided, dilated = (
+        ResNet(depth=depth, width=4, output_stride=stride).double().eval() for stride in (32, output_stride)
+    )
     dilated.load_state_dict(strided.state_dict())
-    image = torch.randn(1, 3, 96, 128)
-    feature = strided(image)[3]
-    assert torch.equal(feature, dilated(image)[3])
-    half, whole = (net.get_submodule("layer4.0.conv1")(feature) for net in (strided, dilated))
-    torch.testing.assert_close(whole[:, :, ::2, ::2], half)
+    image = torch.randn(1, 3, 96, 128, dtype=torch.float64)
+    pairs = zip(strided(image), dilated(image), strided.strides, dilated.strides, strict=True)
+    for half, whole, coarse, fine in pairs:
+        every = coarse // fine
+        torch.testing.assert_close(whole[:, :, ::every, ::every], half)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import logging
 import subprocess
 import sys
@@ -20,8 +22,9 @@ from torch import Tensor, nn
 from structseg import models
 from structseg.config import ModelConfig
 from structseg.errors import CheckpointError, ConfigError
-from structseg.models.backbones import IMAGENET_MEAN, IMAGENET_STD
+from structseg.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from structseg.models.backbones.efficientnet_lite import EfficientNetLite
+from structseg.models.heads.fcn import FCN
 from structseg.models.heads.top_down import TopDown
 from structseg.models.segmenter import Outside, Segmenter, as_output
 from structseg.types import Output
@@ -95,6 +98,57 @@ def test_frozen_norms_make_a_step_independent_of_the_batch() -> None:
     features = model.backbone(model.normalise(torch.cat([first, second])))
     for whole, alone in zip(features, model.backbone(model.normalise(first)), strict=True):
         torch.testing.assert_close(whole[:1], alone, rtol=1e-4, atol=1e-5)
+
+
+def states(module: nn.Module) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in module.state_dict().items()}
+
+
+@pytest.mark.parametrize("freeze_stages", range(6))
+def test_frozen_stages_stay_and_record_no_graph(freeze_stages: int) -> None:
+    """A step moves every weight above the frozen stages and nothing in them, running statistics included."""
+    model = tiny(freeze_stages=freeze_stages)
+    stages = model.backbone.stages()
+    fixed, free = (
+        nn.ModuleList(part for stage in side for part in stage)
+        for side in (stages[:freeze_stages], stages[freeze_stages:])
+    )
+    before = states(fixed), states(free)
+    image = torch.rand(2, 3, 64, 64) * 255
+    features = model.backbone(model.normalise(image))
+    assert [feature.requires_grad for feature in features] == [level >= freeze_stages for level in range(5)]
+    trained = [one for one in model.parameters() if one.requires_grad]
+    assert {id(one) for one in trained} == {id(one) for part in (free, model.head) for one in part.parameters()}
+    optimizer = torch.optim.SGD(trained, lr=0.1)
+    model(image).logits.square().mean().backward()
+    assert not [one for one in fixed.parameters() if one.grad is not None]
+    optimizer.step()
+    assert all(torch.equal(value, before[0][key]) for key, value in fixed.state_dict().items())
+    assert all(freeze_stages == 5 or not torch.equal(value, before[1][key]) for key, value in free.state_dict().items())
+    for _ in range(2):
+        assert not any(module.training for module in fixed.modules() if not isinstance(module, nn.ModuleList))
+        model.eval().train()
+    assert all(module.training for module in free.modules())
+
+
+def test_frozen_stages_of_a_copy_are_its_own() -> None:
+    model = tiny(freeze_stages=2)
+    copied = copy.deepcopy(model)
+    own = {id(module) for module in copied.modules()}
+    assert copied.frozen
+    assert all(id(module) in own for module in copied.frozen)
+    assert set(copied.state_dict()) == set(tiny().state_dict())
+
+
+def test_freeze_stages_is_checked() -> None:
+    with pytest.raises(ConfigError, match=r"model\.freeze_stages: 6 is not a number from 0 to 5"):
+        tiny(freeze_stages=6)
+    with pytest.raises(ConfigError, match=r"model\.freeze_stages is for a backbone and head"):
+        models.build(ModelConfig(name="my_nets:Net", freeze_stages=1), 3)
+    plain = Backbone()
+    plain.channels, plain.strides = (3,), (1,)
+    with pytest.raises(ConfigError, match=r"model\.freeze_stages: Backbone does not name its stages"):
+        Segmenter(plain, FCN(channels=(3,), strides=(1,), num_classes=2), freeze_stages=1)
 
 
 # ------------------------------------------------------------------------------------------------ from outside
@@ -206,8 +260,11 @@ def test_init_from_another_class_count(tmp_path: Path, caplog: pytest.LogCapture
     assert left == {"head.classifier.weight", "head.classifier.bias"}
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "0 missing, 2 of another shape (head.classifier." in record.getMessage()
-    assert "head.classifier.weight ((5, 8, 1, 1), here (7, 8, 1, 1))" in record.getMessage()
+    weights = sum(not key.endswith("num_batches_tracked") for key in ours)
+    assert record.getMessage() == (
+        f"{tmp_path / 'model.safetensors'}: {weights - 2} of {weights} weights loaded; "
+        "new: head.classifier.bias (5 → 7 classes), head.classifier.weight (5 → 7 classes)"
+    )
     caplog.clear()
     with caplog.at_level(logging.INFO):
         same = tiny(5, init_from=str(tmp_path / "model.safetensors"))
@@ -215,6 +272,44 @@ def test_init_from_another_class_count(tmp_path: Path, caplog: pytest.LogCapture
     assert caplog.records[0].levelno == logging.INFO
     with pytest.raises(CheckpointError, match="less than half of the model is in it"):
         tiny(5, init_from=str(tmp_path), backbone_options={"depth": 50, "width": 2}, head="fcn", head_options={})
+
+
+@pytest.mark.parametrize("where", ["header", "meta.json"])
+def test_classes_of_the_same_name_keep_their_rows(where: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before, now = ("road", "car", "tree", "sky", "sign"), ("tree", "person", "road", "void", "rail", "car", "x")
+    source, table = tiny(5), {"labels": {"names": list(before)}}
+    header = {"labels": json.dumps(table["labels"])} if where == "header" else None
+    save_file(source.state_dict(), tmp_path / "model.safetensors", header)
+    if where == "meta.json":
+        (tmp_path / "meta.json").write_text(json.dumps(table))
+    model = models.build(replace(TINY, init_from=str(tmp_path)), 7, names=now)
+    for key in ("head.classifier.weight", "head.classifier.bias"):
+        ours, theirs = model.get_parameter(key), source.get_parameter(key)
+        kept = {
+            name for name in before if name in now and torch.equal(ours[now.index(name)], theirs[before.index(name)])
+        }
+        assert kept == {"road", "car", "tree"}
+        assert len(ours) == 7
+    new = model.get_parameter("head.classifier.weight")[now.index("person")]
+    assert not [row for row in source.get_parameter("head.classifier.weight") if torch.equal(row, new)]
+    (record,) = caplog.records
+    assert "of the classifier, 3 classes by name (tree, road, car), the others are new" in record.getMessage()
+    assert "; new:" not in record.getMessage()
+
+
+def test_the_same_count_of_other_classes_is_not_taken_for_the_same(tmp_path: Path) -> None:
+    """Rows go by name, never by place, where names are known; equal tables are taken whole."""
+    source = tiny(3)
+    nn.init.normal_(source.get_parameter("head.classifier.bias"))
+    file = str(tmp_path / "w.safetensors")
+    save_file(source.state_dict(), file, {"labels": json.dumps({"names": ["a", "b", "c"]})})
+    bias = source.get_parameter("head.classifier.bias")
+    for names, order in ((("a", "b", "c"), [0, 1, 2]), (("c", "a", "b"), [2, 0, 1]), ((), [0, 1, 2])):
+        model = models.build(replace(TINY, init_from=file), 3, names=names)
+        assert torch.equal(model.get_parameter("head.classifier.bias"), bias[order])
+    other = models.build(replace(TINY, init_from=file), 3, names=("x", "y", "z"))
+    assert not other.get_parameter("head.classifier.bias").any()
+    assert torch.equal(other.get_parameter("backbone.conv1.weight"), source.get_parameter("backbone.conv1.weight"))
 
 
 def test_import_without_pydantic_and_typer() -> None:

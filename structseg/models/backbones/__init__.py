@@ -30,9 +30,20 @@ class Backbone(nn.Module):
         """Normalised (B,3,H,W) -> features (B,channels[n],ceil(H/strides[n]),ceil(W/strides[n]))."""
         raise NotImplementedError
 
+    def stages(self) -> list[list[nn.Module]]:
+        """The parts in the order of the features: stage n makes feature n of feature n - 1 (stage 0 of the picture).
+
+        Each weight is in one stage. ConfigError where a backbone does not tell them apart.
+        """
+        raise ConfigError(f"model.freeze_stages: {type(self).__name__} does not name its stages; set it to 0")
+
     def rename(self, key: str) -> str | None:
         """A published checkpoint's key -> ours; None for a part that a backbone has no use for."""
         return key
+
+    def imagenet_state(self) -> dict[str, Tensor] | None:
+        """ImageNet weights by our keys where a library fetches them; None where they are a file, `imagenet_file`."""
+        return None
 
     def imagenet_file(self) -> Path:
         """The file of ImageNet weights that `weights = "imagenet"` means; ConfigError where there is none."""

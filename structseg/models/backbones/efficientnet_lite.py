@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from structseg.errors import ConfigError, MissingExtra
 from structseg.models.backbones import RGB, Backbone
 from structseg.models.layers.checks import one_of
+from structseg.models.layers.normed import normed
 from structseg.models.layers.tf1 import SameConv2d
 
 VARIANTS = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2), "lite3": (1.2, 1.4), "lite4": (1.4, 1.8)}
@@ -71,8 +72,8 @@ class SeparableBlock(nn.Module):
         self.shortcut = stride == 1 and inputs == outputs
 
     def forward(self, feature: Tensor) -> Tensor:
-        inner: Tensor = F.relu6(self.bn1(self.conv_dw(feature)))
-        inner = self.bn2(self.conv_pw(inner))
+        inner = F.relu6(normed(self.conv_dw, self.bn1, feature), inplace=True)
+        inner = normed(self.conv_pw, self.bn2, inner)
         return feature + inner if self.shortcut else inner
 
 
@@ -91,9 +92,9 @@ class InvertedBlock(nn.Module):
         self.shortcut = stride == 1 and inputs == outputs
 
     def forward(self, feature: Tensor) -> Tensor:
-        inner: Tensor = F.relu6(self.bn1(self.conv_pw(feature)))
-        inner = F.relu6(self.bn2(self.conv_dw(inner)))
-        inner = self.bn3(self.conv_pwl(inner))
+        inner = F.relu6(normed(self.conv_pw, self.bn1, feature), inplace=True)
+        inner = F.relu6(normed(self.conv_dw, self.bn2, inner), inplace=True)
+        inner = normed(self.conv_pwl, self.bn3, inner)
         return feature + inner if self.shortcut else inner
 
 
@@ -128,13 +129,19 @@ class EfficientNetLite(Backbone):
         self.apply(_start)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        feature = F.relu6(self.bn1(self.conv_stem(image)))
+        feature = F.relu6(normed(self.conv_stem, self.bn1, image), inplace=True)
         features = []
         for number, stage in enumerate(self.blocks):
             feature = stage(feature)
             if number in TAPS:
                 features.append(feature)
         return features
+
+    def stages(self) -> list[list[nn.Module]]:
+        ends = [tap + 1 for tap in TAPS]
+        blocks = list(self.blocks)
+        stages = [blocks[first:end] for first, end in zip([0, *ends], ends, strict=False)]
+        return [[self.conv_stem, self.bn1, *stages[0]], *stages[1:]]
 
     def rename(self, key: str) -> str | None:
         if key.startswith("_"):

@@ -3,7 +3,9 @@
 He et al., Deep Residual Learning for Image Recognition, CVPR 2016. Layout and names are torchvision's (conv1, bn1,
 layer1.0.conv1 ..., the stride of a bottleneck on its 3x3), so its weights and timm's plain `resnet*` load unchanged.
 For `output_stride` 16 or 8 the strides of the last one or two stages become dilations, as torchvision's
-`replace_stride_with_dilation` does: a stage's first block still has the dilation of the stage before.
+`replace_stride_with_dilation` does: in a stage's first block the convolution that would stride still has the dilation
+of the stage before. So a dilated net gives the strided one's features at every second cell. Basic blocks, which
+torchvision does not dilate, follow the same rule, as in timm.
 """
 
 from __future__ import annotations
@@ -47,15 +49,18 @@ class Block(nn.Module):
 
 
 class BasicBlock(Block):
-    """Two 3x3 convolutions: (B,inputs,h,w) -> (B,width,ceil(h/stride),ceil(w/stride))."""
+    """Two 3x3 convolutions: (B,inputs,h,w) -> (B,width,ceil(h/stride),ceil(w/stride)).
+
+    `first` is the dilation of the convolution that may stride, `inner` that of the stage.
+    """
 
     expansion = 1
 
-    def __init__(self, inputs: int, width: int, stride: int, dilation: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, first: int, inner: int) -> None:
         super().__init__(inputs, width, stride)
-        self.conv1 = conv3x3(inputs, width, stride, dilation)
+        self.conv1 = conv3x3(inputs, width, stride, first)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = conv3x3(width, width, 1, dilation)
+        self.conv2 = conv3x3(width, width, 1, inner)
         self.bn2 = nn.BatchNorm2d(width)
 
     def residual(self, feature: Tensor) -> Tensor:
@@ -65,15 +70,15 @@ class BasicBlock(Block):
 
 
 class Bottleneck(Block):
-    """1x1, 3x3, 1x1: (B,inputs,h,w) -> (B,4*width,ceil(h/stride),ceil(w/stride))."""
+    """1x1, 3x3, 1x1: (B,inputs,h,w) -> (B,4*width,ceil(h/stride),ceil(w/stride)); only `first` matters."""
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, stride: int, dilation: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, first: int, inner: int) -> None:
         super().__init__(inputs, width, stride)
         self.conv1 = conv1x1(inputs, width)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = conv3x3(width, width, stride, dilation)
+        self.conv2 = conv3x3(width, width, stride, first)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = conv1x1(width, width * self.expansion)
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
@@ -117,8 +122,8 @@ class ResNet(Backbone):
             inner, first = dilation * reduction // stride, dilation
             stage_width = width * 2 ** (number - 1)
             outputs = stage_width * block.expansion
-            blocks = [block(channels[-1], stage_width, stride, first)]
-            blocks += [block(outputs, stage_width, 1, inner) for _ in range(count - 1)]
+            blocks = [block(channels[-1], stage_width, stride, first, inner)]
+            blocks += [block(outputs, stage_width, 1, inner, inner) for _ in range(count - 1)]
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
             channels.append(outputs)
             strides.append(4 if number == 1 else strides[-1] * stride)
@@ -134,6 +139,9 @@ class ResNet(Backbone):
             feature = self.get_submodule(f"layer{number}")(feature)
             features.append(feature)
         return features
+
+    def stages(self) -> list[list[nn.Module]]:
+        return [[self.conv1, self.bn1], *([self.get_submodule(f"layer{number}")] for number in range(1, 5))]
 
     def rename(self, key: str) -> str | None:
         return None if key.startswith("fc.") else key

@@ -13,31 +13,11 @@ from torch import Tensor, nn
 
 from structseg.errors import ConfigError
 from structseg.models.heads import Head
+from structseg.models.layers.atrous import AtrousPyramid, published_rates
 from structseg.models.layers.blocks import classifier, conv_norm, enlarge
 from structseg.models.layers.checks import within
 
-RATES = (6, 12, 18)  # at output stride 16
 SKIP_STRIDE = 4
-
-
-class ASPP(nn.Module):
-    """(B,D,h,w) -> (B,width,h,w) from several fields of view.
-
-    The pooled branch has one cell a picture, so batch norm would fail on a batch of one in training and be noise on a
-    small one: it has a bias instead.
-    """
-
-    def __init__(self, inputs: int, width: int, rates: tuple[int, ...]) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList([conv_norm(inputs, width)])
-        self.branches.extend(conv_norm(inputs, width, 3, dilation=rate) for rate in rates)
-        self.pooled = nn.Sequential(nn.Conv2d(inputs, width, 1), nn.ReLU(inplace=True))
-        self.mix = conv_norm(width * (len(rates) + 2), width)
-
-    def forward(self, feature: Tensor) -> Tensor:
-        pooled = self.pooled(feature.mean((2, 3), keepdim=True)).expand(-1, -1, *feature.shape[2:])
-        mixed: Tensor = self.mix(torch.cat([*(branch(feature) for branch in self.branches), pooled], dim=1))
-        return mixed
 
 
 class DeepLabV3Plus(Head):
@@ -62,7 +42,7 @@ class DeepLabV3Plus(Head):
         within("model.head_options.skip_width", skip_width, 1)
         within("model.head_options.dropout", dropout, 0, 1)
         self.skip_level = self.strides.index(SKIP_STRIDE)
-        self.aspp = ASPP(channels[-1], width, tuple(max(1, rate * 16 // strides[-1]) for rate in RATES))
+        self.aspp = AtrousPyramid(channels[-1], width, published_rates(strides[-1]))
         self.skip = conv_norm(channels[self.skip_level], skip_width)
         self.refine = nn.Sequential(conv_norm(width + skip_width, width, 3), conv_norm(width, width, 3))
         self.dropout = nn.Dropout2d(dropout)

@@ -7,6 +7,7 @@ one's size. Stretching it to that size would shift the last cells of a 360-row p
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -27,9 +28,17 @@ def separable_conv_norm(inputs: int, outputs: int, kernel_size: int = 3) -> nn.S
     return nn.Sequential(conv_norm(inputs, inputs, kernel_size, groups=inputs), conv_norm(inputs, outputs))
 
 
+class FullPrecision(nn.Conv2d):
+    """A convolution in its own precision under autocast: bfloat16 logits would have 8 bits, too few near ties."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.to(self.weight.dtype))
+
+
 def classifier(inputs: int, num_classes: int) -> nn.Conv2d:
     """1x1 convolution to logits; starts near zero, so that the first loss is about log(num_classes)."""
-    conv = nn.Conv2d(inputs, num_classes, 1)
+    conv = FullPrecision(inputs, num_classes, 1)
     nn.init.normal_(conv.weight, std=0.01)
     nn.init.zeros_(conv.get_parameter("bias"))
     return conv

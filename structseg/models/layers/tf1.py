@@ -27,10 +27,10 @@ class SameConv2d(nn.Conv2d):
     ) -> None:
         super().__init__(inputs, outputs, kernel_size, stride=stride, dilation=dilation, groups=groups, bias=False)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         kernel_size, stride, dilation = self.kernel_size[0], self.stride[0], self.dilation[0]
         if stride == 1:  # as much before as after, whatever the size
-            return F.conv2d(input, self.weight, None, 1, (kernel_size - 1) * dilation // 2, dilation, self.groups)
+            return F.conv2d(input, weight, bias, 1, (kernel_size - 1) * dilation // 2, dilation, self.groups)
         rows = same_padding(input.shape[2], kernel_size=kernel_size, stride=stride, dilation=dilation)
         columns = same_padding(input.shape[3], kernel_size=kernel_size, stride=stride, dilation=dilation)
-        return F.conv2d(F.pad(input, columns + rows), self.weight, None, stride, 0, dilation, self.groups)
+        return F.conv2d(F.pad(input, columns + rows), weight, bias, stride, 0, dilation, self.groups)
