@@ -151,12 +151,9 @@ class Predictor:
     def _tiled(self, image: Tensor) -> Tensor:
         return tiles.probabilities(self._whole, image, **self._tiles())
 
-    def _tiles(self) -> dict[str, int]:
-        return {
-            "tile": self.tile,
-            "stride": self.stride or tiles.stride_for(self.tile, self.overlap),
-            "batch": self.batch,
-        }
+    def _tiles(self) -> dict[str, Any]:
+        stride = self.stride or tiles.stride_for(self.tile, self.overlap)
+        return {"tile": self.tile, "stride": stride, "batch": self.batch}
 
     def _whole(self, image: Tensor) -> Tensor:
         found = whole.probabilities(self.model, image.to(self.device), precision=self.precision)
