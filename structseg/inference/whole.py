@@ -20,16 +20,20 @@ from structseg.models.segmenter import as_output
 
 
 def resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B,C,h,w) -> (B,C,*size), bilinear at src = dst h/H; differentiable, in the type of `logits`.
+    """(B,C,h,w) -> (B,C,*size), bilinear at src = dst h/H; differentiable, in the type of `logits`."""
+    return _resize_and_more(logits, size)[..., : size[0], : size[1]]
 
-    With one more cell held to the border this is interpolation between corners, (h+1)-1 to (H+1)-1, of which the last
-    row and column are dropped.
+
+def _resize_and_more(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """The same with a row and a column more, which mean nothing, where the size changes.
+
+    With one more cell held to the border this is interpolation between corners, (h+1)-1 to (H+1)-1.
     """
     height, width = size
     if tuple(logits.shape[-2:]) == (height, width):
         return logits
     held = F.pad(logits, (0, 1, 0, 1), mode="replicate")
-    return F.interpolate(held, (height + 1, width + 1), mode="bilinear", align_corners=True)[..., :height, :width]
+    return F.interpolate(held, (height + 1, width + 1), mode="bilinear", align_corners=True)
 
 
 def logits(model: nn.Module, image: Tensor, *, precision: str = "float32") -> Tensor:
@@ -40,7 +44,7 @@ def logits(model: nn.Module, image: Tensor, *, precision: str = "float32") -> Te
     """
     image = image.contiguous(memory_format=torch.channels_last)  # what convolutions on processors like best
     with torch.autocast(image.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        found = as_output(model(image)).logits.float()
+        found = as_output(model(image)).logits.float().contiguous()  # softmax is slow on channels last
     if found.shape[1] == 1:
         found = torch.cat([torch.zeros_like(found), found], 1)  # softmax of (0, x) is sigmoid of x
     return found
@@ -49,7 +53,9 @@ def logits(model: nn.Module, image: Tensor, *, precision: str = "float32") -> Te
 def probabilities(model: nn.Module, image: Tensor, *, precision: str = "float32") -> Tensor:
     """RGB (B,3,H,W), 0..255 -> float32 probabilities (B,C,H,W), summing to 1 over C; model and precision as above."""
     found = logits(model, image, precision=precision)
-    return enlarge(found, (image.shape[-2], image.shape[-1]), stride=stride_of(model)).softmax(1)
+    height, width = image.shape[-2:]
+    full = _resize_and_more(found, covered(found, (height, width), stride_of(model)))
+    return full.softmax(1)[..., :height, :width]  # cut last: a cut picture is copied by softmax
 
 
 def stride_of(model: nn.Module) -> int | None:
