@@ -126,7 +126,9 @@ class InferenceConfig(_Section):
     scales: Annotated[tuple[Above, ...], Field(min_length=1)] = (1.0,)
     mirror: Bool = False
     tile: Count = 0  # side in pixels; 0 = the whole picture at once
+    tiling: Literal["blended", "released"] = "blended"  # how tiles are put together; released = as published for AAF
     overlap: Share = 0.25
+    stride: Positive | None = None  # from tile to tile in pixels; None = by overlap
     batch: Positive = 4
     precision: Literal["float32", "bfloat16"] = "float32"
 

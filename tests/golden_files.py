@@ -21,7 +21,7 @@ GOLDEN: dict[str, str] = {
     "aaf/metrics.npz": "tests/metrics/test_scores.py",
     "aaf/augment.npz": READERS,
     "aaf/crop_positions.npz": "tests/inference/test_tiles.py",
-    "aaf/inference.npz": "later: tiles as released",
+    "aaf/inference.npz": "tests/inference/test_released.py",
     "aaf/pspnet_tiny.npz": PSPNET,
     "aaf/pspnet_tiny_variables.json": PSPNET,
     "aaf/resize_legacy.npz": "tests/inference/test_whole.py",

@@ -13,7 +13,14 @@ from structseg.cli.arguments import Device, Run
 
 def predict(
     model: Run,
-    files: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILES... [KEY=VALUE]...",
+            help="Pictures, or folders of pictures; differences such as inference.mirror=true.",
+            show_default=False,
+        ),
+    ],
     *,
     out: Annotated[Path, typer.Option(help="Folder for index/, colour/ and overlay/.", show_default=False)],
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write probabilities/.")] = False,
@@ -24,16 +31,22 @@ def predict(
     """Write index PNG, colour PNG and overlay for each picture, at its own size."""
     from dataclasses import replace
 
-    from structseg.config import InferenceConfig
-    from structseg.errors import UserError
+    from structseg.config import Config, difference, override
+    from structseg.errors import ConfigError, UserError
     from structseg.inference.load import load
     from structseg.inference.predict import find_pictures, predict_files
     from structseg.runs import check_writable
 
-    pictures = find_pictures(files)
+    differences = [str(word) for word in files if "=" in word.name and not word.exists()]
+    pictures = find_pictures(word for word in files if str(word) not in differences)
     check_writable(out)
     network = load(model, device=device)
-    inference: InferenceConfig = vars(network)["config"].inference
+    known: Config = vars(network)["config"]
+    config = override(known, differences)
+    for key in difference(known, config):
+        if not key.startswith("inference."):
+            raise ConfigError(f"{key} is fixed by the training of {model}; only inference.* may differ in predict")
+    inference = config.inference
     inference = replace(inference, tile=inference.tile if tile is None else tile, mirror=mirror or inference.mirror)
     done = 0
     try:

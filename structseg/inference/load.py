@@ -47,7 +47,8 @@ def load(path: Path | str, *, device: str | torch.device = "cpu", ema: bool = Tr
     model = build(dataclasses.replace(config.model, weights="", init_from=""), labels.num_classes)
     _fill(model, tensors, file, labels)
     vars(model).update(labels=labels, config=config, about=about)
-    return model.to(place).eval()
+    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # as in training; faster on processors
+    return model.to(place, **layout).eval()
 
 
 def save_weights(model: nn.Module, path: Path, about: Mapping[str, Any]) -> None:

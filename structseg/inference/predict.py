@@ -19,8 +19,9 @@ from torch import nn
 from structseg.config import InferenceConfig
 from structseg.data.read import SUFFIXES, read_image
 from structseg.errors import ConfigError, DataError, did_you_mean
+from structseg.inference.classes import most_probable
 from structseg.inference.device import pick_device
-from structseg.inference.predictor import Predictor, most_probable
+from structseg.inference.predictor import Predictor
 from structseg.types import Item, Labels, Prediction, UInt8
 
 Given = Path | str | UInt8
@@ -39,8 +40,8 @@ def predict(
 ) -> Iterator[Prediction]:
     """Predict files, folders of files, or RGB arrays (H,W,3) uint8, all of one kind.
 
-    `options` are those of `InferenceConfig` (scales, mirror, tile, overlap, batch, precision); what is not given is as
-    the model's configuration says. A module that is not from `load` takes RGB 0..255 and needs `labels`. `device` None
+    `options` are those of `InferenceConfig` (scales, mirror, tile, stride ...); what is not given is as the
+    model's configuration says. A module that is not from `load` takes RGB 0..255 and needs `labels`. `device` None
     = where the model is. Arrays may come from an endless iterator. Raises ConfigError, and DataError for a picture
     that cannot be read, when its turn comes.
     """

@@ -13,6 +13,7 @@ batch of tiles is held.
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -22,17 +23,28 @@ from structseg.inference.scales import Forward
 
 def starts(length: int, tile: int, overlap: float) -> list[int]:
     """First pixels of the tiles along an axis; neighbours share at least `overlap` (0 to below 1) of a tile."""
+    return spread(length, tile, stride_for(tile, overlap))
+
+
+def stride_for(tile: int, overlap: float) -> int:
+    """The largest stride in pixels at which tiles share at least `overlap` of their side."""
+    return max(1, math.floor(tile * (1 - overlap)))
+
+
+def spread(length: int, tile: int, stride: int) -> list[int]:
+    """First pixels of as few tiles as a stride of at most `stride` (1 to tile) needs, evenly from end to end."""
     if length <= tile:
         return [0]
-    stride = max(1, math.floor(tile * (1 - overlap)))
     gaps = -(-(length - tile) // stride)
     return [(length - tile) * place // gaps for place in range(gaps + 1)]
 
 
-def probabilities(forward: Forward, image: Tensor, *, tile: int, overlap: float = 0.25, batch: int = 1) -> Tensor:
+def probabilities(
+    forward: Forward, image: Tensor, *, tile: int, overlap: float = 0.25, stride: int | None = None, batch: int = 1
+) -> Tensor:
     """RGB (B,3,H,W) float -> probabilities (B,C,H,W) from tiles of at most tile x tile pixels, `batch` at a time.
 
-    A picture that fits into one tile goes through `forward` as it is.
+    A picture that fits into one tile goes through `forward` as it is. `stride` in pixels instead of `overlap`.
     """
     height, width = image.shape[-2:]
     if height <= tile and width <= tile:
@@ -41,7 +53,8 @@ def probabilities(forward: Forward, image: Tensor, *, tile: int, overlap: float 
     weight = (_ramp(rows)[:, None] * _ramp(columns)).to(image.device)
     weights = torch.zeros(height, width, device=image.device)
     mean = torch.empty(0)  # made when the number of classes is known
-    corners = [(y, x) for y in starts(height, tile, overlap) for x in starts(width, tile, overlap)]
+    stride = stride or stride_for(tile, overlap)
+    corners = list(product(spread(height, tile, stride), spread(width, tile, stride)))
     for first in range(0, len(corners), batch):
         windows = [(..., slice(y, y + rows), slice(x, x + columns)) for y, x in corners[first : first + batch]]
         parts = forward(torch.cat([image[window] for window in windows]))

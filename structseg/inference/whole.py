@@ -20,36 +20,56 @@ from structseg.models.segmenter import as_output
 
 
 def resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B,C,h,w) -> (B,C,*size), bilinear at src = dst h/H; differentiable, in the type of `logits`.
+    """(B,C,h,w) -> (B,C,*size), bilinear at src = dst h/H; differentiable, in the type of `logits`."""
+    return _resize_and_more(logits, size)[..., : size[0], : size[1]]
 
-    With one more cell held to the border this is interpolation between corners, (h+1)-1 to (H+1)-1, of which the last
-    row and column are dropped.
+
+def _resize_and_more(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """The same with a row and a column more, which mean nothing, where the size changes.
+
+    With one more cell held to the border this is interpolation between corners, (h+1)-1 to (H+1)-1.
     """
     height, width = size
     if tuple(logits.shape[-2:]) == (height, width):
         return logits
     held = F.pad(logits, (0, 1, 0, 1), mode="replicate")
-    return F.interpolate(held, (height + 1, width + 1), mode="bilinear", align_corners=True)[..., :height, :width]
+    return F.interpolate(held, (height + 1, width + 1), mode="bilinear", align_corners=True)
+
+
+def logits(model: nn.Module, image: Tensor, *, precision: str = "float32") -> Tensor:
+    """RGB (B,3,H,W), 0..255 -> float32 logits (B,C,h,w) at the model's own stride.
+
+    `model` is any module that `as_output` understands. A model of one logit is a sigmoid: (B,2,h,w), background (0) and
+    foreground. With precision "bfloat16" the network runs under autocast, but for the last layer of our heads.
+    """
+    image = image.contiguous(memory_format=torch.channels_last)  # what convolutions on processors like best
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        found = as_output(model(image)).logits.float().contiguous()  # softmax is slow on channels last
+    if found.shape[1] == 1:
+        found = torch.cat([torch.zeros_like(found), found], 1)  # softmax of (0, x) is sigmoid of x
+    return found
 
 
 def probabilities(model: nn.Module, image: Tensor, *, precision: str = "float32") -> Tensor:
-    """RGB (B,3,H,W), 0..255 -> float32 probabilities (B,C,H,W), summing to 1 over C.
-
-    `model` is any module that `as_output` understands. A model of one logit is a sigmoid: (B,2,H,W), background and
-    foreground. With precision "bfloat16" the network runs under autocast; resizing and softmax stay in float32.
-    """
-    with torch.autocast(image.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        logits = as_output(model(image)).logits
-    logits = _enlarge(logits.float(), (image.shape[-2], image.shape[-1]), stride=getattr(model, "stride", None))
-    if logits.shape[1] == 1:
-        logits = torch.cat([torch.zeros_like(logits), logits], 1)  # softmax of (0, x) is sigmoid of x
-    return logits.softmax(1)
+    """RGB (B,3,H,W), 0..255 -> float32 probabilities (B,C,H,W), summing to 1 over C; model and precision as above."""
+    found = logits(model, image, precision=precision)
+    height, width = image.shape[-2:]
+    full = _resize_and_more(found, covered(found, (height, width), stride_of(model)))
+    return full.softmax(1)[..., :height, :width]  # cut last: a cut picture is copied by softmax
 
 
-def _enlarge(logits: Tensor, size: tuple[int, int], *, stride: int | None) -> Tensor:
-    """Logits at the picture's size. With a known stride, cell i stands at pixel i * stride whatever the size: the last
+def stride_of(model: nn.Module) -> int | None:
+    """The stride of a model's logits, where it says so."""
+    stride: int | None = getattr(model, "stride", None)
+    return stride
+
+
+def enlarge(logits: Tensor, size: tuple[int, int], *, stride: int | None) -> Tensor:
+    """(B,C,h,w) -> (B,C,*size). With a known stride, cell i stands at pixel i * stride whatever the size: the last
     cell may reach over the picture's border, and what does is cut off."""
-    if stride is None:
-        return resize(logits, size)
-    height, width = (cells * stride for cells in logits.shape[-2:])
-    return resize(logits, (height, width))[..., : size[0], : size[1]]
+    return resize(logits, covered(logits, size, stride))[..., : size[0], : size[1]]
+
+
+def covered(logits: Tensor, size: tuple[int, int], stride: int | None) -> tuple[int, int]:
+    """Height and width that the cells of (B,C,h,w) stand for: h and w times the stride, or `size` if it is unknown."""
+    return size if stride is None else (logits.shape[-2] * stride, logits.shape[-1] * stride)

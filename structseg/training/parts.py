@@ -83,6 +83,7 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
         "training.regimes", config.regime, config.regime_options, key="regime", model=model, terms=terms
     ).to(chosen)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
+    Predictor.from_config(model, dataset.labels, config.inference, chosen)  # wrong options show before the run begins
     state = State(regime.trained(), config.optim)
     return Parts(config, dataset, items, regime, state, chosen, _about(config, dataset, model, terms))
 

@@ -28,17 +28,21 @@ def separable_conv_norm(inputs: int, outputs: int, kernel_size: int = 3) -> nn.S
     return nn.Sequential(conv_norm(inputs, inputs, kernel_size, groups=inputs), conv_norm(inputs, outputs))
 
 
-class FullPrecision(nn.Conv2d):
-    """A convolution in its own precision under autocast: bfloat16 logits would have 8 bits, too few near ties."""
+class Classifier(nn.Conv2d):
+    """1x1 convolution to logits, never in half precision: rounded to 8 bits, the logits of two classes meet along
+    borders, and a pixel's label is then decided by their order."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        with torch.autocast(input.device.type, enabled=False):
-            return super().forward(input.to(self.weight.dtype))
+    def forward(self, feature: Tensor) -> Tensor:
+        kind = feature.device.type
+        if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
+            return super().forward(feature)
+        with torch.autocast(kind, enabled=False):
+            return super().forward(feature.to(self.weight.dtype))
 
 
-def classifier(inputs: int, num_classes: int) -> nn.Conv2d:
+def classifier(inputs: int, num_classes: int) -> Classifier:
     """1x1 convolution to logits; starts near zero, so that the first loss is about log(num_classes)."""
-    conv = FullPrecision(inputs, num_classes, 1)
+    conv = Classifier(inputs, num_classes, 1)
     nn.init.normal_(conv.weight, std=0.01)
     nn.init.zeros_(conv.get_parameter("bias"))
     return conv
