@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     import torch
 
 Integers = NDArray[Any]  # an integer type
+Mask = NDArray[np.bool_]
 ClassMap: TypeAlias = "NDArray[Any] | torch.Tensor"
 
 
-def class_maps(prediction: ClassMap, target: ClassMap) -> tuple[Integers, Integers]:
-    """Both maps as integer arrays of one shape. Raises DataError where they are not."""
-    first, second = _integers(prediction, "prediction"), _integers(target, "target")
+def class_maps(prediction: ClassMap, target: ClassMap, *, name: str = "prediction") -> tuple[Integers, Integers]:
+    """Both maps as integer arrays of one shape. Raises DataError, which calls the first one `name`, where not."""
+    first, second = _integers(prediction, name), _integers(target, "target")
     if first.shape != second.shape:
         raise DataError(
-            f"prediction has shape {first.shape} but target {second.shape}; bring the prediction to the target's size"
+            f"{name} has shape {first.shape} but target {second.shape}; bring the {name} to the target's size"
         )
     return first, second
 
