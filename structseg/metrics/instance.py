@@ -1,4 +1,4 @@
-"""Instance-wise mean IoU of Ke et al., Adaptive Affinity Fields (ECCV 2018), eq. 14: small things count as much as large.
+"""Instance-wise mean IoU of Ke et al., Adaptive Affinity Fields (ECCV 2018): small things weigh as much as large.
 
 The IoU U of a class in one picture x weighs as much as there are instances n of the class in it:
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from structseg.errors import ConfigError, DataError
-from structseg.metrics.arrays import ClassMap, Integers, check_num_classes, class_maps, labelled, pictures
+from structseg.metrics.arrays import ClassMap, check_num_classes, class_maps, labelled, pictures
 from structseg.metrics.confusion import confusion
 from structseg.metrics.scores import instance_iou, instance_miou, instance_sums, plain
 
@@ -41,7 +41,7 @@ def instance_counts(
     Raises DataError where shapes or types do not fit, or an id is below 0.
     """
     check_num_classes(num_classes)
-    true, things = _maps(target, instances)
+    things, true = class_maps(instances, target, name="instances")
     if preset == "default":
         true, things = true[things != 0], things[things != 0]
     if not things.size:
@@ -79,7 +79,8 @@ class InstanceIoU:
     def update(self, prediction: ClassMap, target: ClassMap, instances: ClassMap) -> None:
         """Add (H,W) or (B,H,W) class ids and ids of instances. Raises DataError where they do not fit each other."""
         table: dict[str, int] = {"num_classes": self.num_classes, "ignore_index": self.ignore_index}
-        things = pictures(instances, target)[0]
+        things, _ = class_maps(instances, target, name="instances")
+        things = things[None] if things.ndim == 2 else things
         for one, truth, ids in zip(*pictures(prediction, target), things, strict=True):
             pixels = confusion(one, truth, **table)
             self.sums += instance_sums(pixels, instance_counts(truth, ids, **table, preset=self.preset))
@@ -109,11 +110,3 @@ class InstanceIoU:
 
     def reset(self) -> None:
         self.sums[:] = 0
-
-
-def _maps(target: ClassMap, instances: ClassMap) -> tuple[Integers, Integers]:
-    try:
-        true, things = class_maps(target, instances)
-    except DataError as error:
-        raise DataError(str(error).replace("prediction", "target", 1).replace("but target", "but instances")) from None
-    return true, things
