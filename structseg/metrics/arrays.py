@@ -73,6 +73,16 @@ def check_class(value: int, *, num_classes: int) -> None:
     )
 
 
+def for_loops(*arrays: NDArray[Any], kind: Any = None) -> list[NDArray[Any]]:
+    """Arrays as compiled loops take them: in one piece and not read-only, for every other sort is compiled anew.
+
+    Their type is `kind`; None = bytes where all are, else 64 bits.
+    """
+    if kind is None:
+        kind = np.uint8 if all(array.dtype == np.uint8 for array in arrays) else np.int64
+    return [np.require(array, kind, ["C", "W"]) for array in arrays]
+
+
 def check_num_classes(num_classes: int) -> None:
     if num_classes < 1:
         raise ConfigError(f"num_classes is {num_classes}; give at least 1")

@@ -46,8 +46,8 @@ def border_bits(prediction: Any, target: Any, num_classes: int, ignore_index: in
                 known[below, uintp(x + 1)] = (label >= 0) & (label < num_classes) & (label != ignore_index)
             for x in range(1, width + 1):
                 if known[below, uintp(x)]:
-                    lowest = min(lowest, np.int64(mine[below, uintp(x)]))
-                    highest = max(highest, np.int64(mine[below, uintp(x)]))
+                    label = mine[below, uintp(x)]
+                    lowest, highest = min(lowest, label), max(highest, label)
         else:
             known[below] = 0
         if y:

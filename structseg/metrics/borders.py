@@ -28,6 +28,7 @@ from structseg.metrics.arrays import (
     Mask,
     check_class,
     check_num_classes,
+    for_loops,
     pictures,
 )
 from structseg.metrics.scores import boundary_scores
@@ -133,8 +134,8 @@ def tolerance_widths(tolerance: float, shape: tuple[int, ...]) -> Int32:
 def match_borders(borders: Borders, match: Match, widths: Int32) -> Counts:
     """(C,4) counts, matched by `match`."""
     predicted_matched, true_matched = match(borders.predicted, borders.true, widths)
-    columns = [borders.predicted.sizes(), predicted_matched, borders.true.sizes(), true_matched]
-    return np.stack(columns, 1).astype(np.int64)
+    columns = (borders.predicted.sizes(), predicted_matched, borders.true.sizes(), true_matched)
+    return np.stack([column.astype(np.int64) for column in columns], 1)
 
 
 def count_borders(
@@ -157,12 +158,6 @@ def count_borders(
         prediction, target, num_classes=num_classes, ignore_index=ignore_index, thin=thin, any_class=any_class
     )
     return match_borders(borders, match, tolerance_widths(tolerance, target.shape))
-
-
-def for_loops(prediction: Integers, target: Integers) -> tuple[Integers, Integers]:
-    """Both maps as compiled loops take them: bytes if both are, else 64 bits; in one piece, and not read-only."""
-    kind = np.uint8 if prediction.dtype == target.dtype == np.uint8 else np.int64
-    return np.require(prediction, kind, "CW"), np.require(target, kind, "CW")
 
 
 class BorderCounts(ABC):

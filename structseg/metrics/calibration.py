@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from structseg.errors import ConfigError, DataError
-from structseg.metrics.arrays import ClassMap, check_num_classes, class_maps, is_tensor, labelled
+from structseg.metrics.arrays import ClassMap, check_num_classes, class_maps, for_loops, is_tensor, labelled
 from structseg.metrics.scores import calibration_scores
 
 BINS = 15
@@ -43,11 +43,9 @@ def calibration_counts(
     if chances.shape != true.shape:
         raise DataError(f"confidence has shape {chances.shape} but target {true.shape}; give one number a pixel")
     known = labelled(true, num_classes=num_classes, ignore_index=ignore_index)
-    kind = np.uint8 if predicted.dtype == true.dtype == np.uint8 else np.int64
-    maps = [(chances, np.float32), (predicted, kind), (true, kind), (known, np.bool_)]
-    flat = [np.require(array, dtype, "CW").ravel() for array, dtype in maps]
-    counts: NDArray[np.float64] = count_confidence(*flat, bins)
-    return counts
+    (chances,) = for_loops(chances, kind=np.float32)
+    predicted, true = for_loops(predicted, true)
+    return count_confidence(chances.ravel(), predicted.ravel(), true.ravel(), known.ravel(), bins)
 
 
 class Calibration:

@@ -21,6 +21,7 @@ from structseg.metrics.arrays import (
     check_class,
     check_num_classes,
     check_prediction,
+    for_loops,
     is_tensor,
     labelled,
     pictures,
@@ -89,7 +90,7 @@ class ConfusionMatrix:
 def _of_bytes(prediction: Integers, target: Integers, *, num_classes: int, ignore_index: int) -> Counts:
     from structseg.metrics.count_loops import MOST, count_pairs
 
-    first, second = (np.require(values, requirements="CW").ravel() for values in (prediction, target))
+    first, second = (values.ravel() for values in for_loops(prediction, target))
     every = np.zeros((num_classes, BYTE), np.int64)
     for start in range(0, first.size, MOST):
         every += count_pairs(first[start : start + MOST], second[start : start + MOST], num_classes)

@@ -58,7 +58,8 @@ def instance_counts(
         pixels = pixels[pixels.any(1)]
     else:
         pixels = pixels[np.bincount(things.ravel(), minlength=size) > 0][:_RELEASED_IDS]
-    return np.bincount(pixels.argmax(1), minlength=num_classes)
+    found: NDArray[np.int64] = np.bincount(pixels.argmax(1), minlength=num_classes)
+    return found
 
 
 class InstanceIoU:
@@ -87,11 +88,11 @@ class InstanceIoU:
 
     def scores(self) -> dict[str, Any]:
         """instance_miou, instance_iou (by class, None = no instance; 0 as released) and instances (by class)."""
-        each, absent = instance_iou(self.sums), "zero" if self.preset == "released" else "skip"
+        each, mean = instance_iou(self.sums), instance_miou(self.sums)
         if self.preset == "released":
-            each = np.nan_to_num(each, nan=0.0)
+            each, mean = np.nan_to_num(each, nan=0.0), instance_miou(self.sums, absent="zero")
         return {
-            "instance_miou": plain(instance_miou(self.sums, absent=absent)),
+            "instance_miou": plain(mean),
             "instance_iou": [plain(value) for value in each],
             "instances": self.sums[:, 1].astype(int).tolist(),
         }

@@ -8,7 +8,7 @@ sums of rings, and the confusion matrix is the sum of all. The numbers are those
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,8 @@ def survey(
     where shapes, types or classes do not fit.
     """
     check_tolerance(tolerance)
-    maps, table = picture(prediction, target), {"num_classes": num_classes, "ignore_index": ignore_index}
+    maps = picture(prediction, target)
+    table: dict[str, Any] = {"num_classes": num_classes, "ignore_index": ignore_index}
     borders = find_borders(*maps, **table)
     if distances:
         check_distances(distances)

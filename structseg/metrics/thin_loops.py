@@ -20,8 +20,8 @@ def thin(classes: Any, bits: Any, bit: int) -> None:
     """Clear `bit` of the pixels of bits that thinning deletes; classes (H,W) are those of the lines."""
     height, width = classes.shape
     lines = np.full((height + 2, width + 2), -1, np.int32)
-    rows, columns = np.nonzero(bits[:, :width] & bit)
-    rows, columns = rows.astype(np.int32) + 1, columns.astype(np.int32) + 1
+    found = np.nonzero(bits[:, :width] & bit)
+    rows, columns = found[0] + 1, found[1] + 1
     for place in range(rows.size):
         lines[rows[place], columns[place]] = classes[rows[place] - 1, columns[place] - 1]
     left, quiet, side = rows.size, 0, 0

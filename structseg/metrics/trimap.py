@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from structseg.errors import ConfigError
-from structseg.metrics.arrays import ClassMap, Integers, picture
-from structseg.metrics.borders import TRUE, Borders, find_borders, for_loops
+from structseg.metrics.arrays import ClassMap, Integers, for_loops, picture
+from structseg.metrics.borders import TRUE, Borders, find_borders
 from structseg.metrics.confusion import BYTE, confusion
 
 DISTANCES = (1, 2, 4, 8, 16, 32)
@@ -35,7 +36,8 @@ def trimap_counts(
     Border as in `borders.py`. Raises ConfigError where distances do not ascend, DataError where maps do not fit.
     """
     check_distances(distances)
-    maps, table = picture(prediction, target), {"num_classes": num_classes, "ignore_index": ignore_index}
+    maps = picture(prediction, target)
+    table: dict[str, Any] = {"num_classes": num_classes, "ignore_index": ignore_index}
     return ring_counts(*maps, find_borders(*maps, **table), distances, **table)[:-1].cumsum(0)
 
 
@@ -69,5 +71,9 @@ def ring_counts(
             counts[:, ignore_index] = 0
         return counts
     masks = [ring == place for place in range(len(limits) + 1)]
-    table = {"num_classes": num_classes, "ignore_index": ignore_index}
-    return np.stack([confusion(first[mask][None], second[mask][None], **table) for mask in masks])
+    return np.stack(
+        [
+            confusion(first[mask][None], second[mask][None], num_classes=num_classes, ignore_index=ignore_index)
+            for mask in masks
+        ]
+    )

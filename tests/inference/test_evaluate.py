@@ -119,6 +119,8 @@ def test_a_folder_holds_counts_that_add_up(tmp_path: Path) -> None:
     assert {name: (array.shape, array.dtype) for name, array in arrays.items() if array.ndim > 1} == {
         "confusion": ((5, 4, 4), np.dtype(np.int32)),
         "boundary": ((5, 4, 4), np.dtype(np.int32)),
+        "boundary_matched": ((5, 4, 4), np.dtype(np.int32)),
+        "confidence": ((5, 15, 3), np.dtype(np.float64)),
         "trimap": ((5, 6, 4, 4), np.dtype(np.int32)),
     }
     total = arrays["confusion"].sum(0)
