@@ -5,7 +5,8 @@ Rows scored on the same pictures have paired intervals (`resample`), clear where
 by picture, or scored on other pictures, have differences without an interval; rows with another protocol or label
 table have none (`Pair.state`). Measures: miou, boundary (F), matched (boundary F one to one, where it stands beside
 the form of `boundary`), thin (mean IoU of the thin classes), accuracy, instance, iou:c and boundary:c of class c,
-trimap:t within the t-th distance of a border. All numbers are fractions, 0..1; NaN is unknown. A is the baseline, B what is compared with it.
+trimap:t within the t-th distance of a border. All numbers are fractions, 0..1; NaN is unknown. A is the baseline, B
+what is compared with it.
 """
 
 from __future__ import annotations
