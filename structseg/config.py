@@ -115,6 +115,7 @@ class EvaluationConfig(_Section):
     select: Literal["last", "miou", "boundary_f"] = "miou"  # which weights are kept: by the score on data.val
     split: Literal["train", "val", "test"] = "test"  # what metrics.json is about, a key of [data]
     tolerance: Above = 0.0075  # of borders: below 1 a share of the diagonal, else pixels
+    boundary: Literal["distance", "matched"] = "distance"  # boundary F: each border pixel near one, or one to one
     pictures: Count = 32  # predictions kept for the comparison page
     draws: Positive = 2000  # of the bootstrap
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -13,6 +13,9 @@ def score(
     predictions: Annotated[Path, typer.Argument(help="Folder of index or colour PNGs.", show_default=False)],
     truth: Annotated[Path, typer.Argument(help="Folder of index or colour PNGs.", show_default=False)],
     *,
+    instances: Annotated[
+        Path | None, typer.Option(help="Folder of masks of instances, for instance-wise IoU.", show_default=False)
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Label table (TOML or text); default: the one in or above TRUTH.")
     ] = None,
@@ -23,6 +26,9 @@ def score(
     tolerance: Annotated[
         float, typer.Option(help="Of borders: below 1 a share of the diagonal, else pixels.")
     ] = 0.0075,
+    boundary: Annotated[
+        str, typer.Option(help="Boundary F: distance = near a border pixel, matched = one to one.")
+    ] = "distance",
     ids: Annotated[
         str, typer.Option(help="Grey predictions hold: class = class ids, raw = the table's values.")
     ] = "class",
@@ -32,6 +38,7 @@ def score(
     from structseg import runs
     from structseg.cli.show import scores
     from structseg.data.labels import read_labels, with_ignored
+    from structseg.inference.counts import Form
     from structseg.inference.score import nearby_labels, score_folders
 
     pairs = []
@@ -42,12 +49,23 @@ def score(
         pairs.append((before, after))
     if not 0 < tolerance < math.inf:
         raise typer.BadParameter(f"--tolerance {tolerance:g}: give a number above 0")
+    if boundary not in get_args(Form):
+        raise typer.BadParameter(f"--boundary {boundary}: write distance or matched")
     if ids not in ("class", "raw"):
         raise typer.BadParameter(f"--ids {ids}: write class or raw")
     if out:
         runs.check_writable(out)
     table = with_ignored(read_labels(labels or nearby_labels(truth)), tuple(ignore or ()))
-    result = score_folders(predictions, truth, table, replace=tuple(pairs), raw=ids == "raw", tolerance=tolerance)
+    result = score_folders(
+        predictions,
+        truth,
+        table,
+        instances=instances,
+        replace=tuple(pairs),
+        raw=ids == "raw",
+        tolerance=tolerance,
+        boundary="matched" if boundary == "matched" else "distance",
+    )
     if out:
         runs.write_json(out, result)
     print(scores(result))

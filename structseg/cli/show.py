@@ -11,10 +11,18 @@ def scores(metrics: Mapping[str, Any]) -> str:
     low, high = metrics["ci95"]
     lines = [
         f"mIoU            {_points(metrics['miou'])}  ({_points(low)}-{_points(high)})",
-        f"boundary F      {_points(metrics['boundary']['f'])}  ({metrics['boundary']['form']})",
+        *(
+            f"boundary F      {_points(metrics[key]['f'])}  ({metrics[key]['form']})"
+            for key in ("boundary", "boundary_matched", "boundary_distance")
+            if key in metrics
+        ),
         f"pixel accuracy  {_points(metrics['pixel_accuracy'])}",
         f"mean accuracy   {_points(metrics['mean_accuracy'])}",
     ]
+    if metrics.get("instance_miou") is not None:
+        lines.append(f"instance mIoU   {_points(metrics['instance_miou'])}")
+    if calibration := metrics.get("calibration"):
+        lines.append(f"calibration     {_points(calibration['ece'])}  (expected error of confidence)")
     width = max(len(name) for name in metrics["iou"])
     by_class = metrics["boundary"]["by_class"]
     lines += ["", f"{'class':{width}}    IoU  boundary F"]

@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from structseg.data.labels import apply
 from structseg.errors import DataError
-from structseg.types import Item, Labels, Sample, UInt8
+from structseg.types import Int32, Item, Labels, Sample, UInt8
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif"))
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # Pillow's modes of 16-bit grey
@@ -45,6 +45,20 @@ def read_mask(path: Path, labels: Labels) -> UInt8:
             raise DataError(f"{path}: a mask saved as JPEG has blurred labels; save it as PNG")
         raw = _raw(picture, _maximum(picture), path)
     return apply(raw, labels, path)
+
+
+def read_instances(path: Path) -> Int32:
+    """(H,W) whole numbers as they stand in the file, upright: grey of up to 16 bits or palette index.
+
+    Raises DataError for a damaged file, a JPEG, and colours.
+    """
+    with _opened(path) as picture:
+        if picture.format in ("JPEG", "MPO"):
+            raise DataError(f"{path}: instances saved as JPEG are blurred; save them as PNG")
+        raw = _raw(picture, _maximum(picture), path)
+    if raw.ndim != 2:
+        raise DataError(f"{path}: instances in colours; save them as grey (8 or 16 bit) or palette PNG")
+    return raw.astype(np.int32)
 
 
 def read_item(item: Item, labels: Labels) -> Sample:

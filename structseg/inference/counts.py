@@ -1,83 +1,151 @@
 """What is counted on a set of pictures, and the scores that are made of it.
 
-Between pictures only counts live: confusion, border pixels, confusion in bands around borders, each by picture, for
-they are what paired intervals are made of. Bands by picture are kept where they are small; their sum always is.
-Shapes: N pictures, C classes, T distances.
+Between pictures only counts live: confusion, border pixels matched by distance and one to one, confusion in bands
+around borders, instances, bins of confidence, each by picture, for they are what paired intervals are made of. Bands
+by picture are kept where they are small; their sum always is. Shapes: N pictures, C classes, T distances, K bins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from structseg.metrics import scores
 from structseg.metrics.bootstrap import interval
-from structseg.metrics.boundary_distance import boundary_distance_counts
-from structseg.metrics.confusion import confusion
-from structseg.metrics.trimap import DISTANCES, trimap_counts
-from structseg.types import Int32, Labels, UInt8
+from structseg.metrics.calibration import BINS, calibration_counts
+from structseg.metrics.instance import instance_counts
+from structseg.metrics.scores import plain
+from structseg.metrics.survey import survey
+from structseg.metrics.trimap import DISTANCES
+from structseg.types import Float32, Int32, Labels, UInt8
 
-FORM = "distance transform"  # how borders are matched
+Form = Literal["distance", "matched"]
+FORMS: dict[Form, str] = {"distance": "distance transform", "matched": "one to one"}  # how borders are matched
 MOST = 20_000_000  # numbers of bands kept by picture
 
 
 class Counter:
     """Counts of the pictures that `add` is given, in their order.
 
-    `tolerance` of borders: below 1 a share of each picture's diagonal, else pixels. `distances` of bands in pixels,
+    `tolerance` of borders: below 1 a share of each picture's diagonal, else pixels. `boundary` is the form of border
+    counts that is meant by boundary F; with `both` the other one is counted, too. `distances` of bands in pixels,
     () = no bands. `size` is how many pictures will come, which decides whether bands are kept by picture.
     """
 
-    def __init__(self, labels: Labels, *, tolerance: float, size: int, distances: tuple[int, ...] = DISTANCES) -> None:
-        self.labels, self.tolerance, self.distances = labels, tolerance, distances
+    def __init__(
+        self,
+        labels: Labels,
+        *,
+        tolerance: float,
+        size: int,
+        distances: tuple[int, ...] = DISTANCES,
+        boundary: Form = "distance",
+        both: bool = True,
+    ) -> None:
+        self.labels, self.tolerance, self.distances, self.boundary = labels, tolerance, distances, boundary
+        self.forms: tuple[Form, ...] = ("distance", "matched") if both else (boundary,)
         classes = labels.num_classes
         self.bands = np.zeros((len(distances), classes, classes), np.int64)
         self.by_picture = size * self.bands.size <= MOST
-        self._parts: list[tuple[str, str, Int32, Int32, Int32 | None]] = []
+        self._names: list[tuple[str, str]] = []
+        self._parts: dict[str, list[NDArray[Any]]] = {}
+        self._instances = self._confidence = False  # whether any picture had them
 
-    def add(self, name: str, group: str, prediction: UInt8, target: UInt8) -> None:
-        """Count one picture: (H,W) class ids and (H,W) class ids or ignore index."""
-        table = {"num_classes": self.labels.num_classes, "ignore_index": self.labels.ignore_index}
-        pixels = confusion(prediction, target, **table).astype(np.int32)
-        borders = boundary_distance_counts(prediction, target, **table, tolerance=self.tolerance).astype(np.int32)
-        bands = trimap_counts(prediction, target, **table, distances=self.distances) if self.distances else self.bands
-        self.bands += bands
-        self._parts.append((name, group, pixels, borders, bands.astype(np.int32) if self.by_picture else None))
+    def add(
+        self,
+        name: str,
+        group: str,
+        prediction: UInt8,
+        target: UInt8,
+        *,
+        instances: Int32 | None = None,
+        confidence: Float32 | None = None,
+    ) -> None:
+        """Count one picture: (H,W) class ids, and class ids or ignore index; ids of instances, 0 = none; the
+        probability of each predicted class."""
+        table: dict[str, Any] = {"num_classes": self.labels.num_classes, "ignore_index": self.labels.ignore_index}
+        wanted = {form: form in self.forms for form in FORMS}
+        found = survey(prediction, target, **table, tolerance=self.tolerance, distances=self.distances, **wanted)
+        things, sure = np.zeros(self.labels.num_classes, np.int32), np.zeros((BINS, 3))
+        if instances is not None:
+            things, self._instances = instance_counts(target, instances, **table).astype(np.int32), True
+        if confidence is not None:
+            sure, self._confidence = calibration_counts(confidence, prediction, target, **table), True
+        self.bands += found.bands
+        self._names.append((name, group))
+        parts = {**found._asdict(), "bands": found.bands if self.by_picture else None, "instances": things}
+        for key, counts in parts.items():
+            if counts is not None:
+                self._parts.setdefault(key, []).append(counts.astype(np.int32))
+        self._parts.setdefault("confidence", []).append(sure)
 
     def counts(self, *, seconds: float = 0.0) -> Counts:
         """All that was counted; `seconds` is what the model took for it."""
         classes = self.labels.num_classes
-        names, groups, pixels, borders, bands = zip(*self._parts, strict=True) if self._parts else ((),) * 5
         return Counts(
-            names=names,
-            groups=groups,
-            confusion=_stack(pixels, (classes, classes)),
-            boundary=_stack(borders, (classes, 4)),
-            trimap=_stack(bands, self.bands.shape) if self.by_picture else None,
+            names=tuple(name for name, _ in self._names),
+            groups=tuple(group for _, group in self._names),
+            confusion=self._stack("confusion", (classes, classes)),
+            borders={form: self._stack(form, (classes, 4)) for form in self.forms},
+            boundary_form=self.boundary,
+            trimap=self._stack("bands", self.bands.shape) if self.by_picture else None,
             bands=self.bands,
+            instances=self._stack("instances", (classes,)) if self._instances else None,
+            confidence=self._stack("confidence", (BINS, 3)) if self._confidence else None,
             distances=self.distances,
             tolerance=self.tolerance,
             seconds=seconds,
         )
 
+    def _stack(self, key: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        listed = self._parts.get(key)
+        return np.stack(listed) if listed else np.zeros((0, *shape), np.int32)
+
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts by picture. Arrays are row = truth; columns of `boundary` as in `metrics.scores`."""
+    """Counts by picture. Arrays are row = truth; columns of borders as in `metrics.scores`."""
 
     names: tuple[str, ...]
     groups: tuple[str, ...]  # pictures of a group are resampled together; "" = a group of its own
     confusion: Int32  # (N,C,C)
-    boundary: Int32  # (N,C,4)
+    borders: dict[Form, Int32]  # (N,C,4) of each form that was counted
+    boundary_form: Form  # the one that boundary F is made of
     trimap: Int32 | None  # (N,T,C,C) where small
     bands: NDArray[np.int64]  # (T,C,C) sum over pictures
+    instances: Int32 | None  # (N,C) how many; None where no picture names any
+    confidence: NDArray[np.float64] | None  # (N,K,3) as in `metrics.calibration`; None where no picture had it
     distances: tuple[int, ...]
     tolerance: float
     seconds: float  # of the model, for all pictures
+
+    @property
+    def boundary(self) -> Int32:
+        """(N,C,4) in the form that boundary F is made of."""
+        return self.borders[self.boundary_form]
+
+    @property
+    def other_form(self) -> Form | None:
+        """The form of border counts beside it, where there is one."""
+        return next((form for form in self.borders if form != self.boundary_form), None)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The content of per_image.npz."""
+        found: dict[str, NDArray[Any] | None] = {
+            "names": np.array(self.names, str),
+            "groups": np.array(self.groups, str),
+            "confusion": self.confusion,
+            "boundary": self.boundary,
+            "trimap": self.trimap,
+            "instances": self.instances,
+            "confidence": self.confidence,
+        }
+        if form := self.other_form:
+            found[f"boundary_{form}"] = self.borders[form]
+        return {key: array for key, array in found.items() if array is not None}
 
     def miou(self) -> float:
         """Mean IoU over the set; NaN where no pixel was labelled."""
@@ -98,16 +166,19 @@ def summarise(counts: Counts, labels: Labels, *, draws: int = 2000) -> dict[str,
     names = labels.names
     return {
         "miou": found["miou"],
-        "ci95": [_plain(limit) for limit in limits],
+        "ci95": [plain(limit) for limit in limits],
         "iou": dict(zip(names, found["iou"], strict=True)),
         "pixel_accuracy": found["pixel_accuracy"],
         "mean_accuracy": found["mean_accuracy"],
         "fwiou": found["fwiou"],
-        "boundary": _borders(counts, names),
+        **_instances(counts, names),
+        "boundary": _borders(counts, counts.boundary_form, names),
+        **({f"boundary_{form}": _borders(counts, form, names)} if (form := counts.other_form) else {}),
         "trimap": {
             "distances": list(counts.distances),
-            "miou": [_plain(value) for value in scores.miou(counts.bands)],
+            "miou": [plain(value) for value in scores.miou(counts.bands)],
         },
+        "calibration": None if counts.confidence is None else scores.calibration_scores(counts.confidence.sum(0)),
         "images": len(counts.names),
         "pixels": found["pixels"],
         "seconds": counts.seconds / max(1, len(counts.names)),
@@ -121,22 +192,22 @@ def describe(counts: Counts, *, draws: int) -> list[str]:
     groups = len({group or place for place, group in enumerate(counts.groups)})
     return [
         f"mIoU exact over the set, mean over {counts.confusion.shape[-1]} classes without absent ones",
-        f"boundary F by {FORM}, tolerance {reach}",
+        f"boundary F by {FORMS[counts.boundary_form]}, tolerance {reach}",
         f"95 % interval from {draws} bootstrap draws over {groups} groups",
     ]
 
 
-def _borders(counts: Counts, names: tuple[str, ...]) -> dict[str, Any]:
-    found = scores.boundary_scores(counts.boundary.sum(0, dtype=np.int64))
+def _borders(counts: Counts, form: Form, names: tuple[str, ...]) -> dict[str, Any]:
+    found = scores.boundary_scores(counts.borders[form].sum(0, dtype=np.int64))
     columns = found.pop("by_class")
     by_class = {name: {key: columns[key][place] for key in columns} for place, name in enumerate(names)}
-    return {"form": FORM, "tolerance": counts.tolerance, **found, "by_class": by_class}
+    return {"form": FORMS[form], "tolerance": counts.tolerance, **found, "by_class": by_class}
 
 
-def _stack(arrays: Iterable[Int32], shape: tuple[int, ...]) -> Int32:
-    listed = list(arrays)
-    return np.stack(listed) if listed else np.zeros((0, *shape), np.int32)
-
-
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _instances(counts: Counts, names: tuple[str, ...]) -> dict[str, Any]:
+    """Instance-wise mean IoU and that of each class; nothing where the data name no instances."""
+    if counts.instances is None:
+        return {"instance_miou": None, "instance_iou": None}
+    sums = scores.instance_sums(counts.confusion, counts.instances).sum(0)
+    each = map(plain, scores.instance_iou(sums))
+    return {"instance_miou": plain(scores.instance_miou(sums)), "instance_iou": dict(zip(names, each, strict=True))}

@@ -20,7 +20,7 @@ from structseg.data import open_format
 from structseg.data.fingerprint import fingerprint
 from structseg.data.formats import Format
 from structseg.errors import ConfigError, DataError
-from structseg.inference.counts import Counter, Counts, describe, summarise
+from structseg.inference.counts import Counter, Counts, Form, describe, summarise
 from structseg.inference.load import check_labels
 from structseg.inference.pictures import Pictures
 from structseg.inference.predictor import Predictor
@@ -40,6 +40,7 @@ def evaluate(
     *,
     name: str = "",
     tolerance: float = 0.0075,
+    boundary: Form = "distance",
     pictures: int = 0,
     draws: int = 2000,
     folder: Path | None = None,
@@ -49,7 +50,8 @@ def evaluate(
 
     `model` is a Predictor, or a loaded model, which is predicted as its configuration says. `data` is a data set, or
     another folder of the layout that the loaded model was trained on; None = the data and split of its run. `name` of
-    the data set stands in the protocol line; "" = the name of its format. With `folder`, metrics.json, per_image.npz
+    the data set stands in the protocol line; "" = the name of its format. `boundary` is the form of boundary F: by
+    distance, or matched one to one; the other one stands under its own name. With `folder`, metrics.json, per_image.npz
     and `pictures` small pictures are written into it. Raises CheckpointError where the classes of model and data
     differ, DataError where pictures have no masks.
     """
@@ -60,7 +62,7 @@ def evaluate(
     check_labels(predictor.labels, data.labels)
     items = data.items(split)
     kept = Pictures(items, pictures)
-    counts = count(predictor, data, items, tolerance=tolerance, progress=progress, see=kept.see)
+    counts = count(predictor, data, items, tolerance=tolerance, boundary=boundary, progress=progress, see=kept.see)
     name = name or type(data).__name__.lower()
     metrics = {
         **summarise(counts, data.labels, draws=draws),
@@ -82,25 +84,37 @@ def count(
     *,
     tolerance: float = 0.0075,
     distances: tuple[int, ...] = DISTANCES,
+    boundary: Form = "distance",
+    quick: bool = False,
     progress: Progress | None = None,
     see: See | None = None,
 ) -> Counts:
     """Predict and count `items`, `predictor.batch` of them in memory at a time.
 
-    Bands around borders are counted at `distances` in pixels, () = none. `see` is called with every sample and its
-    prediction. Raises DataError for a picture without mask.
+    Bands around borders are counted at `distances` in pixels, () = none. `quick` counts confusion and borders in the
+    form `boundary`, and nothing else. `see` is called with every sample and its prediction. Raises DataError for a
+    picture without mask.
     """
-    counter = Counter(data.labels, tolerance=tolerance, size=len(items), distances=distances)
+    counter = Counter(
+        data.labels,
+        tolerance=tolerance,
+        size=len(items),
+        distances=() if quick else distances,
+        boundary=boundary,
+        both=not quick,
+    )
     seconds = 0.0
     for first in range(0, len(items), predictor.batch):
         group = items[first : first + predictor.batch]
         samples = [data.read(item) for item in group]
         targets = [_target(sample) for sample in samples]
         began = time.perf_counter()
-        predictions = predictor.classes([sample.image for sample in samples])
+        images = [sample.image for sample in samples]
+        found = [(classes, None) for classes in predictor.classes(images)] if quick else predictor.sure_classes(images)
         seconds += time.perf_counter() - began
-        for item, sample, target, prediction in zip(group, samples, targets, predictions, strict=True):
-            counter.add(item.name, item.group, prediction, target)
+        for item, sample, target, (prediction, sure) in zip(group, samples, targets, found, strict=True):
+            instances = None if quick else sample.instances
+            counter.add(item.name, item.group, prediction, target, instances=instances, confidence=sure)
             if see:
                 see(sample, prediction)
         if progress:
@@ -126,14 +140,7 @@ def protocol(counts: Counts, predictor: Predictor, labels: Labels, *, name: str,
 
 def write(folder: Path, metrics: dict[str, Any], counts: Counts, pictures: Pictures | None = None) -> None:
     """per_image.npz, pictures/ and, last, metrics.json, each whole or not at all."""
-    arrays: dict[str, Any] = {
-        "names": np.array(counts.names, str),
-        "groups": np.array(counts.groups, str),
-        "confusion": counts.confusion,
-        "boundary": counts.boundary,
-    }
-    if counts.trimap is not None:
-        arrays["trimap"] = counts.trimap
+    arrays: dict[str, Any] = counts.arrays()
     runs.write_file(folder / runs.PER_IMAGE, lambda file: np.savez_compressed(file, **arrays))
     if pictures:
         pictures.write(folder / runs.PICTURES)

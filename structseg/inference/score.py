@@ -4,20 +4,27 @@ Masks are PNGs: class ids as grey or palette, or the label table's colours as RG
 a prediction holds class ids 0..C-1, as `structseg predict` writes them, or with `raw` the table's values, too. A
 prediction's place in its folder without the suffix, with each `a` replaced by `b`, is the place of its truth:
 ("_leftImg8bit", "_gtFine_labelIds").
+
+Masks of instances, for instance-wise IoU, are found by the truth's place in the same way. Their numbers are ids, 0 is
+none; in files named `...instanceIds`, as Cityscapes publishes them, none is below 1000.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
-from structseg.data.read import read_mask
+import numpy as np
+
+from structseg.data.read import read_instances, read_mask
 from structseg.errors import DataError
-from structseg.inference.counts import Counter, describe, summarise
+from structseg.inference.counts import Counter, Form, describe, summarise
 from structseg.metrics.trimap import DISTANCES
-from structseg.types import Labels
+from structseg.types import Int32, Labels, UInt8
+
+_FIRST_THING = 1000  # of Cityscapes: label id * 1000 + number; smaller ones are regions without instances
 
 
 def score_folders(
@@ -25,22 +32,25 @@ def score_folders(
     target: Path,
     labels: Labels,
     *,
+    instances: Path | None = None,
     replace: Sequence[tuple[str, str]] = (),
     raw: bool = False,
     tolerance: float = 0.0075,
+    boundary: Form = "distance",
     distances: tuple[int, ...] = DISTANCES,
     draws: int = 2000,
 ) -> dict[str, Any]:
     """The content of metrics.json (without seconds) for all masks below two folders.
 
-    `predictions` may be what `structseg predict --out` wrote: then its `index` folder is meant. Raises DataError for
-    a mask without partner, two sizes, a value or colour outside the table.
+    `predictions` may be what `structseg predict --out` wrote: then its `index` folder is meant. `instances` is a folder
+    of masks of instances. Raises DataError for a mask without partner, two sizes, a value or colour outside the table.
     """
     if (predictions / "index").is_dir():
         predictions = predictions / "index"
     pairs = _pairs(_masks(predictions), _masks(target), predictions, target, replace)
     written = labels if raw else _written(labels)
-    counter = Counter(labels, tolerance=tolerance, size=len(pairs), distances=distances)
+    things = {} if instances is None else _things(instances, pairs, replace)
+    counter = Counter(labels, tolerance=tolerance, size=len(pairs), distances=distances, boundary=boundary)
     for name, (first, second) in pairs.items():
         prediction, truth = read_mask(first, written), read_mask(second, labels)
         if prediction.shape != truth.shape:
@@ -51,7 +61,8 @@ def score_folders(
                 f"{first}: {int(missing.sum())} labelled pixels have no predicted class "
                 f"(value {labels.ignore_index} or an ignored colour); predict a class for every pixel"
             )
-        counter.add(name, "", prediction, truth)
+        ids = _read_things(things[name], second, truth) if name in things else None
+        counter.add(name, "", prediction, truth, instances=ids)
     counts = counter.counts()
     metrics = summarise(counts, labels, draws=draws)
     del metrics["seconds"]
@@ -87,9 +98,7 @@ def _pairs(
     """Name of each truth -> both files."""
     pairs: dict[str, tuple[Path, Path]] = {}
     for name, path in predicted.items():
-        wanted = name
-        for a, b in replace:
-            wanted = wanted.replace(a, b)
+        wanted = _replaced(name, replace)
         if wanted not in true:
             raise DataError(f"{path} has no truth {second / wanted}.png; say how names differ with --replace A=B")
         if wanted in pairs:
@@ -98,6 +107,29 @@ def _pairs(
     if missing := sorted(set(true) - set(pairs)):
         raise DataError(f"{true[missing[0]]} has no prediction in {first} ({len(missing)} of {len(true)} missing)")
     return pairs
+
+
+def _replaced(name: str, replace: Sequence[tuple[str, str]]) -> str:
+    for a, b in replace:
+        name = name.replace(a, b)
+    return name
+
+
+def _things(folder: Path, names: Iterable[str], replace: Sequence[tuple[str, str]]) -> dict[str, Path]:
+    """Name of each truth -> its mask of instances. There may be more masks than truths."""
+    masks = {_replaced(name, replace): path for name, path in _masks(folder).items()}
+    for name in names:
+        if name not in masks:
+            raise DataError(f"{folder / name}.png: no such mask of instances; say how names differ with --replace A=B")
+    return masks
+
+
+def _read_things(path: Path, target: Path, truth: UInt8) -> Int32:
+    ids = read_instances(path)
+    if ids.shape != truth.shape:
+        sizes = " and ".join(f"{width}x{height}" for height, width in (ids.shape, truth.shape))
+        raise DataError(f"{path} and the truth {target} differ in size ({sizes}); instances are of the truth's size")
+    return np.where(ids < _FIRST_THING, 0, ids) if path.stem.endswith("instanceIds") else ids
 
 
 def _written(labels: Labels) -> Labels:

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     import torch
 
 Integers = NDArray[Any]  # an integer type
+Mask = NDArray[np.bool_]
 ClassMap: TypeAlias = "NDArray[Any] | torch.Tensor"
 
 
-def class_maps(prediction: ClassMap, target: ClassMap) -> tuple[Integers, Integers]:
-    """Both maps as integer arrays of one shape. Raises DataError where they are not."""
-    first, second = _integers(prediction, "prediction"), _integers(target, "target")
+def class_maps(prediction: ClassMap, target: ClassMap, *, name: str = "prediction") -> tuple[Integers, Integers]:
+    """Both maps as integer arrays of one shape. Raises DataError, which calls the first one `name`, where not."""
+    first, second = _integers(prediction, name), _integers(target, "target")
     if first.shape != second.shape:
         raise DataError(
-            f"prediction has shape {first.shape} but target {second.shape}; bring the prediction to the target's size"
+            f"{name} has shape {first.shape} but target {second.shape}; bring the {name} to the target's size"
         )
     return first, second
 
@@ -70,6 +71,16 @@ def check_class(value: int, *, num_classes: int) -> None:
         f"prediction holds class {value} at a labelled pixel but classes are 0..{num_classes - 1};"
         " map the value to a class or raise num_classes"
     )
+
+
+def for_loops(*arrays: NDArray[Any], kind: Any = None) -> list[NDArray[Any]]:
+    """Arrays as compiled loops take them: in one piece and not read-only, for every other sort is compiled anew.
+
+    Their type is `kind`; None = bytes where all are, else 64 bits.
+    """
+    if kind is None:
+        kind = np.uint8 if all(array.dtype == np.uint8 for array in arrays) else np.int64
+    return [np.require(array, kind, ["C", "W"]) for array in arrays]
 
 
 def check_num_classes(num_classes: int) -> None:

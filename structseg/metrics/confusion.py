@@ -3,9 +3,9 @@
     counts[t, p] = #{pixels: target = t and prediction = p}        row = truth
 
 Pixels whose target is no class (the ignore index, or anything outside 0..C-1) are dropped. Maps of bytes, the common
-case, need no mask at all: the pair (target, prediction) is one 16-bit number, all 65,536 pairs are counted, and the
-C x C corner is kept; what lies right of it in a kept row is a prediction that is no class. Two maps on a CUDA device
-are counted there, and only the counts travel.
+case, need no mask at all: the pair (target, prediction) is one 16-bit number, all pairs are counted (`count_loops.py`),
+and the C x C corner is kept; what lies right of it in a kept row is a prediction that is no class. Two maps on a CUDA
+device are counted there, and only the counts travel.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from structseg.metrics.arrays import (
     check_class,
     check_num_classes,
     check_prediction,
+    for_loops,
     is_tensor,
     labelled,
     pictures,
@@ -29,7 +30,7 @@ from structseg.metrics.scores import scores
 
 Counts = NDArray[np.int64]
 
-_BYTE = 256
+BYTE = 256
 
 
 def confusion(prediction: ClassMap, target: ClassMap, *, num_classes: int, ignore_index: int = 255) -> Counts:
@@ -42,7 +43,7 @@ def confusion(prediction: ClassMap, target: ClassMap, *, num_classes: int, ignor
     if _on_one_device(prediction, target):
         return _of_tensors(prediction, target, num_classes=num_classes, ignore_index=ignore_index)
     maps = pictures(prediction, target)
-    if num_classes <= _BYTE and maps[0].dtype == maps[1].dtype == np.uint8:
+    if num_classes <= BYTE and maps[0].dtype == maps[1].dtype == np.uint8:
         return _of_bytes(*maps, num_classes=num_classes, ignore_index=ignore_index)
     return _of_integers(*maps, num_classes=num_classes, ignore_index=ignore_index)
 
@@ -87,15 +88,18 @@ class ConfusionMatrix:
 
 
 def _of_bytes(prediction: Integers, target: Integers, *, num_classes: int, ignore_index: int) -> Counts:
-    pairs = np.left_shift(target, 8, dtype=np.uint16)
-    pairs |= prediction
-    every = np.bincount(pairs.ravel(), minlength=_BYTE * _BYTE).reshape(_BYTE, _BYTE)[:num_classes]
+    from structseg.metrics.count_loops import MOST, count_pairs
+
+    first, second = (values.ravel() for values in for_loops(prediction, target))
+    every = np.zeros((num_classes, BYTE), np.int64)
+    for start in range(0, first.size, MOST):
+        every += count_pairs(first[start : start + MOST], second[start : start + MOST], num_classes)
     if 0 <= ignore_index < num_classes:
         every[ignore_index] = 0
     strays = np.flatnonzero(every[:, num_classes:].any(0))
     for stray in strays:
         check_class(num_classes + int(stray), num_classes=num_classes)
-    return every[:, :num_classes].astype(np.int64)
+    return every[:, :num_classes]
 
 
 def _of_integers(prediction: Integers, target: Integers, *, num_classes: int, ignore_index: int) -> Counts:

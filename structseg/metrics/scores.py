@@ -1,4 +1,4 @@
-"""Scores made of counts: IoU, accuracies and boundary F, over any leading dimensions and without torch.
+"""Scores made of counts: IoU, accuracies, boundary F, calibration, over any leading dimensions and without torch.
 
 Counts add up over pictures, crops and ranks; scores do not. So everything upstream counts, and only here are counts
 divided. With n[t, p] the pixels of true class t predicted as p (row = truth):
@@ -58,11 +58,11 @@ def fwiou(counts: Counts) -> Values:
 def scores(counts: Counts) -> dict[str, Any]:
     """(C,C) -> miou, iou (a list by class, None = absent), pixel_accuracy, mean_accuracy, fwiou, pixels."""
     return {
-        "miou": _plain(miou(counts)),
-        "iou": [_plain(value) for value in iou(counts)],
-        "pixel_accuracy": _plain(pixel_accuracy(counts)),
-        "mean_accuracy": _plain(mean_accuracy(counts)),
-        "fwiou": _plain(fwiou(counts)),
+        "miou": plain(miou(counts)),
+        "iou": [plain(value) for value in iou(counts)],
+        "pixel_accuracy": plain(pixel_accuracy(counts)),
+        "mean_accuracy": plain(mean_accuracy(counts)),
+        "fwiou": plain(fwiou(counts)),
         "pixels": int(counts.sum()),
     }
 
@@ -95,9 +95,47 @@ def boundary_f(counts: Counts) -> Values:
 def boundary_scores(counts: Counts) -> dict[str, Any]:
     """(C,4) -> precision, recall, f (means) and by_class: the same three as lists (None = no border)."""
     names = ("precision", "recall", "f")
-    means: dict[str, Any] = dict(zip(names, map(_plain, boundary_means(counts)), strict=True))
+    means: dict[str, Any] = dict(zip(names, map(plain, boundary_means(counts)), strict=True))
     each = zip(names, boundary_prf(counts), strict=True)
-    return means | {"by_class": {name: [_plain(value) for value in values] for name, values in each}}
+    return means | {"by_class": {name: [plain(value) for value in values] for name, values in each}}
+
+
+def instance_sums(counts: Counts, instances: Counts) -> Values:
+    """(...,C,C) counts of single pictures and (...,C) instances of each class in them -> (...,C,2) sums.
+
+    Columns: IoU weighted by the number of instances, that number. They add up over pictures.
+    """
+    return np.stack([np.nan_to_num(iou(counts), nan=0.0) * instances, instances.astype(np.float64)], -1)
+
+
+def instance_iou(sums: Counts) -> Values:
+    """(...,C,2) sums as from `instance_sums` -> (...,C) mean IoU of a picture by instance; NaN without any instance."""
+    return _ratio(sums[..., 0], sums[..., 1])
+
+
+def instance_miou(sums: Counts, *, absent: Literal["skip", "zero"] = "skip") -> Values:
+    """(...,C,2) -> (...) mean over classes; one without any instance is left out, or counts as 0, as in `miou`."""
+    values = instance_iou(sums)
+    return _mean(values) if absent == "skip" else np.nan_to_num(values, nan=0.0).mean(-1)
+
+
+def calibration_error(counts: Counts) -> Values:
+    """(...,K,3) -> (...) expected calibration error: mean over pixels of |accuracy - confidence| of their bin.
+
+    Columns of the K bins of confidence: pixels, right ones, sum of confidence.
+    """
+    return _ratio(np.abs(counts[..., 1] - counts[..., 2]).sum(-1), counts[..., 0].sum(-1))
+
+
+def calibration_scores(counts: Counts) -> dict[str, Any]:
+    """(K,3) -> ece, and by bin of confidence: pixels, accuracy, confidence (None = an empty bin)."""
+    pixels = counts[:, 0]
+    return {
+        "ece": plain(calibration_error(counts)),
+        "pixels": pixels.astype(int).tolist(),
+        "accuracy": [plain(value) for value in _ratio(counts[:, 1], pixels)],
+        "confidence": [plain(value) for value in _ratio(counts[:, 2], pixels)],
+    }
 
 
 def _hits(counts: Counts) -> Counts:
@@ -117,5 +155,6 @@ def _mean(values: Values) -> Values:
     return _ratio(np.where(present, values, 0.0).sum(-1), present.sum(-1))
 
 
-def _plain(value: Values) -> float | None:
+def plain(value: float | Values) -> float | None:
+    """A score for JSON: None where there is none."""
     return None if np.isnan(value) else float(value)

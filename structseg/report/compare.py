@@ -3,9 +3,10 @@
 Runs whose configurations differ by the seed alone form one row: its score is the mean over seeds, its range theirs.
 Rows scored on the same pictures have paired intervals (`resample`), clear where they leave out 0. Rows without counts
 by picture, or scored on other pictures, have differences without an interval; rows with another protocol or label
-table have none (`Pair.state`). Measures: miou, boundary (F), thin (mean IoU of the thin classes), accuracy, instance,
-iou:c and boundary:c of class c, trimap:t within the t-th distance of a border. All numbers are fractions, 0..1; NaN is
-unknown. A is the baseline, B what is compared with it.
+table have none (`Pair.state`). Measures: miou, boundary (F), matched (boundary F one to one, where it stands beside
+the form of `boundary`), thin (mean IoU of the thin classes), accuracy, instance, iou:c and boundary:c of class c,
+trimap:t within the t-th distance of a border. All numbers are fractions, 0..1; NaN is unknown. A is the baseline, B
+what is compared with it.
 """
 
 from __future__ import annotations
@@ -242,6 +243,7 @@ def values(run: Run) -> dict[str, float]:
     thin = [found[f"iou:{labels.names.index(name)}"] for name in labels.thin]
     thin = [value for value in thin if value is not None]
     found["thin"] = sum(thin) / len(thin) if thin else None
+    found["matched"] = (metrics.get("boundary_matched") or {}).get("f")
     if boundary := metrics.get("boundary"):
         found["boundary"] = boundary.get("f")
         by_class = boundary.get("by_class") or {}

@@ -34,6 +34,8 @@ class Counts:
     confusion: Counts64  # (N,C,C) row = truth
     boundary: Counts64 | None  # (N,C,4) predicted border, matched predicted, true border, matched true
     trimap: Counts64 | None  # (N,T,C,C)
+    matched: Counts64 | None = None  # (N,C,4) as boundary, one to one; None: not counted, or `boundary` is of this form
+    instances: Counts64 | None = None  # (N,C) how many
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,13 @@ def _counts(path: Path, classes: int) -> Counts:
     if missing := [key for key in ("names", "groups", "confusion") if key not in arrays]:
         raise CheckpointError(f"{path}: the array {missing[0]} is missing; evaluate the run again")
     total = len(arrays["names"])
-    shapes = {"groups": (total,), "confusion": (total, classes, classes), "boundary": (total, classes, 4)}
+    shapes = {
+        "groups": (total,),
+        "confusion": (total, classes, classes),
+        "boundary": (total, classes, 4),
+        "boundary_matched": (total, classes, 4),
+        "instances": (total, classes),
+    }
     for key, shape in shapes.items():
         if key in arrays and arrays[key].shape != shape:
             raise CheckpointError(f"{path}: {key} has the shape {arrays[key].shape}, not {shape}; evaluate again")
@@ -158,7 +166,9 @@ def _counts(path: Path, classes: int) -> Counts:
         raise CheckpointError(f"{path}: trimap has the shape {arrays['trimap'].shape}; evaluate the run again")
     order = np.argsort(arrays["names"], kind="stable")
     sorted_counts = {
-        key: arrays[key][order].astype(np.int64) for key in ("confusion", "boundary", "trimap") if key in arrays
+        key: arrays[key][order].astype(np.int64)
+        for key in ("confusion", "boundary", "trimap", "boundary_matched", "instances")
+        if key in arrays
     }
     return Counts(
         tuple(str(name) for name in arrays["names"][order]),
@@ -166,6 +176,8 @@ def _counts(path: Path, classes: int) -> Counts:
         sorted_counts["confusion"],
         sorted_counts.get("boundary"),
         sorted_counts.get("trimap"),
+        sorted_counts.get("boundary_matched"),
+        sorted_counts.get("instances"),
     )
 
 

@@ -32,7 +32,8 @@ Changes = dict[str, Difference]
 
 @dataclass(frozen=True)
 class Measures:
-    """The vector s: from counts of a set of pictures to miou, accuracy, boundary, thin, iou:c, boundary:c, trimap:t."""
+    """The vector s: from counts of a set of pictures to miou, accuracy, boundary, matched, instance, thin, iou:c,
+    boundary:c, trimap:t."""
 
     classes: int
     thin: tuple[int, ...]
@@ -41,29 +42,38 @@ class Measures:
     @property
     def keys(self) -> tuple[str, ...]:
         each = [f"{name}:{c}" for name in ("iou", "boundary") for c in range(self.classes)]
-        return ("miou", "accuracy", "boundary", "thin", *each, *(f"trimap:{t}" for t in range(self.distances)))
+        bands = (f"trimap:{t}" for t in range(self.distances))
+        return ("miou", "accuracy", "boundary", "matched", "instance", "thin", *each, *bands)
 
-    def pack(self, counts: Counts) -> NDArray[np.int64]:
-        """(N,X): confusion, boundary and trimap counts of each picture side by side; what is absent counts 0."""
+    def pack(self, counts: Counts) -> Values:
+        """(N,X): confusion, border counts of both forms, instance sums and trimap counts of each picture side by side;
+        what is absent counts 0."""
         total, square = len(counts.names), self.classes**2
-        boundary = np.zeros((total, self.classes, 4), np.int64) if counts.boundary is None else counts.boundary
-        packed = [counts.confusion.reshape(total, square), boundary.reshape(total, -1)]
+        packed: list[NDArray[Any]] = [counts.confusion.reshape(total, square)]
+        for borders in (counts.boundary, counts.matched):
+            packed.append(np.zeros((total, 4 * self.classes)) if borders is None else borders.reshape(total, -1))
+        instances = np.zeros((total, self.classes)) if counts.instances is None else counts.instances
+        packed.append(scores.instance_sums(counts.confusion, instances).reshape(total, -1))
         if counts.trimap is not None and counts.trimap.shape[1] == self.distances:
             packed.append(counts.trimap.reshape(total, -1))
         else:
-            packed.append(np.zeros((total, self.distances * square), np.int64))
-        return np.concatenate(packed, axis=1)
+            packed.append(np.zeros((total, self.distances * square)))
+        return np.concatenate(packed, axis=1, dtype=np.float64)
 
     def __call__(self, packed: NDArray[Any]) -> Values:
         """(...,X) -> (...,K), NaN where there is nothing to measure."""
         lead, square = packed.shape[:-1], self.classes**2
-        confusion, boundary, trimap = np.split(packed, [square, square + 4 * self.classes], axis=-1)
+        ends = np.cumsum([square, 4 * self.classes, 4 * self.classes, 2 * self.classes])
+        confusion, boundary, matched, instances, trimap = np.split(packed, ends, axis=-1)
         confusion = confusion.reshape(*lead, self.classes, self.classes)
-        boundary = boundary.reshape(*lead, self.classes, 4)
+        boundary, matched = (borders.reshape(*lead, self.classes, 4) for borders in (boundary, matched))
+        instances = instances.reshape(*lead, self.classes, 2)
         trimap = trimap.reshape(*lead, self.distances, self.classes, self.classes)
         iou, f = scores.iou(confusion), scores.boundary_prf(boundary)[2]
         thin = _mean_present(iou[..., list(self.thin)])
-        single = (scores.miou(confusion), scores.pixel_accuracy(confusion), scores.boundary_f(boundary), thin)
+        borders = (scores.boundary_f(boundary), scores.boundary_f(matched))
+        whole = (scores.miou(confusion), scores.pixel_accuracy(confusion))
+        single = (*whole, *borders, scores.instance_miou(instances), thin)
         return np.concatenate([np.stack(single, -1), iou, f, scores.miou(trimap)], axis=-1)
 
 

@@ -15,6 +15,7 @@ from structseg.report.verdict import SIGNS, points, signed
 COLUMNS = {
     "miou": "mIoU",
     "boundary": "Boundary F",
+    "matched": "Boundary F 1:1",
     "thin": "Thin classes",
     "accuracy": "Pixel accuracy",
     "instance": "Instance mIoU",

@@ -182,5 +182,8 @@ def streams(parts: Parts) -> dict[str, Iterator[Batch]]:
 def quick_scores(parts: Parts, model: nn.Module, items: Sequence[Item]) -> dict[str, float]:
     """mIoU and boundary F on `items`, without bands and intervals."""
     predictor = Predictor.from_config(model, parts.dataset.labels, parts.config.inference, parts.device)
-    counts = count(predictor, parts.dataset, items, tolerance=parts.config.evaluation.tolerance, distances=())
+    settings = parts.config.evaluation
+    counts = count(
+        predictor, parts.dataset, items, tolerance=settings.tolerance, boundary=settings.boundary, quick=True
+    )
     return {"miou": counts.miou(), "boundary_f": counts.boundary_f()}

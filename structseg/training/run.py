@@ -194,6 +194,7 @@ def score(model: nn.Module, dataset: Format, config: Config, *, out: Path | None
         split_of(config),
         name=config.data.format,
         tolerance=settings.tolerance,
+        boundary=settings.boundary,
         pictures=settings.pictures,
         draws=settings.draws,
         folder=out,

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from structseg.types import Item, Labels, Sample, UInt8
+from structseg.types import Int32, Item, Labels, Sample, UInt8
 
 COLOURS = ((200, 20, 20), (20, 200, 20), (20, 20, 200), (200, 200, 20))
 
@@ -80,6 +80,7 @@ class Fixed:
     samples: list[tuple[UInt8, UInt8 | None]]
     groups: tuple[str, ...] = ()
     origin: str = "fixed"
+    instances: tuple[Int32, ...] = ()
 
     def splits(self) -> tuple[str, ...]:
         return ("test",)
@@ -90,7 +91,8 @@ class Fixed:
 
     def read(self, item: Item) -> Sample:
         image, target = self.samples[item.index]
-        return Sample(item.name, image, target, group=item.group)
+        instances = self.instances[item.index] if self.instances else None
+        return Sample(item.name, image, target, instances, group=item.group)
 
 
 def squares(height: int, width: int, *, cell: int = 5, seed: int = 0, classes: int = 4) -> UInt8:

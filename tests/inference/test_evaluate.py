@@ -16,6 +16,7 @@ from structseg.errors import CheckpointError, ConfigError, DataError
 from structseg.inference import counts as counts_file
 from structseg.inference.evaluate import count, evaluate, summarise
 from structseg.inference.predictor import Predictor
+from structseg.metrics import Calibration, InstanceIoU, boundary_counts, boundary_distance_counts, scores
 from structseg.types import Labels, UInt8
 
 SIZES = [(20, 31), (9, 9), (20, 31), (33, 12), (20, 31)]
@@ -85,6 +86,61 @@ def test_scores_are_those_of_brute_force() -> None:
     json.dumps(metrics, allow_nan=False)
 
 
+def test_both_forms_of_borders() -> None:
+    data, predictions, targets = made()
+    predictor = Predictor(Pointwise(), table())
+    forms = {"distance": boundary_distance_counts, "matched": boundary_counts}
+    expected = {
+        name: np.sum([form(p, t, num_classes=4, tolerance=2.0) for p, t in zip(predictions, targets, strict=True)], 0)
+        for name, form in forms.items()
+    }
+    metrics = evaluate(predictor, data, "test", tolerance=2.0, draws=20)
+    swapped = evaluate(predictor, data, "test", tolerance=2.0, draws=20, boundary="matched")
+    assert metrics["boundary"] == swapped["boundary_distance"]
+    assert metrics["boundary_matched"] == swapped["boundary"]
+    assert "boundary_matched" not in swapped
+    for found, name in ((metrics["boundary"], "distance"), (metrics["boundary_matched"], "matched")):
+        assert found["f"] == pytest.approx(float(scores.boundary_f(expected[name])), abs=1e-12)
+    assert swapped["boundary"]["form"] == "one to one"
+    assert "boundary F by one to one, tolerance 2 px" in swapped["protocol"]
+    items = data.items("test")
+    for boundary in ("distance", "matched"):
+        whole = count(predictor, data, items, tolerance=2.0, boundary=boundary)
+        quick = count(predictor, data, items, tolerance=2.0, boundary=boundary, quick=True)
+        assert list(quick.borders) == [boundary]
+        assert (quick.miou(), quick.boundary_f()) == (whole.miou(), whole.boundary_f())
+        assert (quick.other_form, quick.confidence, quick.bands.shape) == (None, None, (0, 4, 4))
+
+
+def test_instances_and_confidence(tmp_path: Path) -> None:
+    data, predictions, _ = made()
+    plain = evaluate(Predictor(Pointwise(), table()), data, "test", folder=tmp_path / "plain")
+    assert plain["instance_miou"] is plain["instance_iou"] is None
+    things = [squares(*size, cell=4, seed=9 + seed, classes=7).astype(np.int32) for seed, size in enumerate(SIZES)]
+    data.instances = tuple(things)
+    metrics = evaluate(Predictor(Pointwise(), table(), batch=2), data, "test", folder=tmp_path / "things")
+    score, calibration = InstanceIoU(4), Calibration(4)
+    for (image, target), prediction, ids in zip(data.samples, predictions, things, strict=True):
+        score.update(prediction, target, ids)
+        (chances,) = Predictor(Pointwise(), table()).predict([image])
+        calibration.update(chances, target)
+    found = score.scores()
+    assert metrics["instance_miou"] == pytest.approx(found["instance_miou"], abs=1e-12)
+    assert list(metrics["instance_iou"].values()) == pytest.approx(found["instance_iou"], abs=1e-12)
+    assert metrics["calibration"]["ece"] == pytest.approx(calibration.scores()["ece"], abs=1e-9)
+    assert metrics["calibration"]["pixels"] == calibration.scores()["pixels"]
+    with np.load(tmp_path / "things" / "per_image.npz") as file:
+        assert file["instances"].sum(0).tolist() == found["instances"]
+        sums = scores.instance_sums(file["confusion"], file["instances"])
+        assert float(scores.instance_miou(sums.sum(0))) == pytest.approx(found["instance_miou"], abs=1e-12)
+        np.testing.assert_allclose(file["confidence"].sum(0), calibration.counts, rtol=0, atol=1e-6)
+    with np.load(tmp_path / "plain" / "per_image.npz") as file:
+        assert "instances" not in file.files
+    assert {key: value for key, value in metrics.items() if key in ("miou", "boundary", "protocol")} == {
+        key: plain[key] for key in ("miou", "boundary", "protocol")
+    }
+
+
 def test_bands_of_distance_one_are_border_pixels() -> None:
     data, predictions, targets = made()
     found = count(Predictor(Pointwise(), table()), data, data.items("test"), distances=(1, 1000))
@@ -119,6 +175,8 @@ def test_a_folder_holds_counts_that_add_up(tmp_path: Path) -> None:
     assert {name: (array.shape, array.dtype) for name, array in arrays.items() if array.ndim > 1} == {
         "confusion": ((5, 4, 4), np.dtype(np.int32)),
         "boundary": ((5, 4, 4), np.dtype(np.int32)),
+        "boundary_matched": ((5, 4, 4), np.dtype(np.int32)),
+        "confidence": ((5, 15, 3), np.dtype(np.float64)),
         "trimap": ((5, 6, 4, 4), np.dtype(np.int32)),
     }
     total = arrays["confusion"].sum(0)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from structseg.errors import DataError
 from structseg.inference.score import score_folders
-from structseg.metrics import ConfusionMatrix
+from structseg.metrics import ConfusionMatrix, InstanceIoU
 from structseg.types import Labels, Prediction, UInt8
 
 TARGETS = [squares(12, 17, seed=seed) for seed in range(3)]
@@ -67,6 +67,50 @@ def test_a_palette_mask_is_read_as_index(tmp_path: Path) -> None:
     picture.save(tmp_path / "predicted" / "0.png")
     save(tmp_path / "true" / "0.png", TARGETS[0])
     assert score_folders(tmp_path / "predicted", tmp_path / "true", table())["miou"] == 1.0
+
+
+def test_instances_and_the_form_of_borders(tmp_path: Path) -> None:
+    predicted, true = folders(tmp_path)
+    assert score_folders(predicted, true, RAW, replace=(("_image", "_label"),), draws=20)["instance_miou"] is None
+    score = InstanceIoU(4)
+    for place, (target, prediction) in enumerate(zip(TARGETS, PREDICTIONS, strict=True)):
+        ids = np.arange(12 * 17).reshape(12, 17) // 40
+        published = np.where(ids == 2, 24, ids * 1000)  # 24: a group of persons, no instance
+        save(tmp_path / "things" / "city" / f"{place}_label.png", ids.astype(np.uint8))
+        save(tmp_path / "published" / "city" / f"{place}_instanceIds.png", published.astype(np.uint16))
+        known = target.copy()
+        known[0, :3] = 255
+        score.update(prediction, known, ids)
+    both = (("_image", "_label"), ("_instanceIds", "_label"))
+    found = score_folders(predicted, true, RAW, replace=both, instances=tmp_path / "things", draws=20)
+    assert found["instance_miou"] == pytest.approx(score.scores()["instance_miou"], abs=1e-12)
+    assert found["calibration"] is None
+    fewer = score_folders(
+        predicted, true, RAW, replace=both, instances=tmp_path / "published", draws=20, boundary="matched"
+    )
+    assert fewer["instance_miou"] != found["instance_miou"]
+    assert fewer["boundary"] == found["boundary_matched"]
+
+
+def test_instances_that_do_not_fit(tmp_path: Path) -> None:
+    predicted, true = folders(tmp_path)
+    things = tmp_path / "things"
+
+    def error() -> str:
+        with pytest.raises(DataError) as caught:
+            score_folders(predicted, true, RAW, replace=(("_image", "_label"),), instances=things)
+        return str(caught.value)
+
+    assert "things: no such folder of masks" in error()
+    for place in range(3):
+        save(things / "city" / f"{place}_label.png", np.ones((12, 17), np.uint8))
+    save(things / "city" / "1_label.png", np.ones((12, 16), np.uint8))
+    assert "1_label.png and the truth" in error()
+    assert "16x12 and 17x12" in error()
+    save(things / "city" / "1_label.png", np.ones((12, 17, 3), np.uint8))
+    assert "1_label.png: instances in colours; save them as grey" in error()
+    (things / "city" / "1_label.png").unlink()
+    assert "1_label.png: no such mask of instances; say how names differ" in error()
 
 
 def fails(

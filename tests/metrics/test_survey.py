@@ -1,0 +1,75 @@
+"""One survey of a picture gives the counts of each metric alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from structseg.errors import ConfigError, DataError
+from structseg.metrics import boundary_counts, boundary_distance_counts, trimap_counts
+from structseg.metrics.confusion import confusion
+from structseg.metrics.survey import survey
+
+
+def maps(seed: int, classes: int = 5, shape: tuple[int, int] = (37, 45)) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, classes, (8, 8))
+    target = np.kron(coarse, np.ones((6, 6), int))[: shape[0], : shape[1]].astype(np.uint8)
+    prediction = np.roll(target, 1, 0)
+    noise = generator.random(shape) < 0.1
+    prediction[noise] = generator.integers(0, classes, noise.sum())
+    target[generator.random(shape) < 0.1] = 255
+    prediction[target == 255] = 77
+    return prediction, target
+
+
+@given(st.integers(0, 2**16), st.sampled_from([np.uint8, np.int64]), st.sampled_from([255, 0]))
+def test_each_metric_alone(seed: int, dtype: type, ignore: int) -> None:
+    prediction, target = (map_.astype(dtype) for map_ in maps(seed))
+    table = {"num_classes": 5, "ignore_index": ignore}
+    prediction[target == 255] = 77
+    found = survey(prediction, target, **table, tolerance=2.0, distances=(1, 3, 9))
+    np.testing.assert_array_equal(found.confusion, confusion(prediction, target, **table))
+    np.testing.assert_array_equal(found.bands, trimap_counts(prediction, target, **table, distances=(1, 3, 9)))
+    near = boundary_distance_counts(prediction, target, **table, tolerance=2.0)
+    pairs = boundary_counts(prediction, target, **table, tolerance=2.0)
+    np.testing.assert_array_equal(found.distance, near)
+    np.testing.assert_array_equal(found.matched, pairs)
+    less = survey(prediction, target, **table, tolerance=2.0, matched=False)
+    assert less.matched is None
+    assert less.bands.shape == (0, 5, 5)
+    np.testing.assert_array_equal(less.confusion, found.confusion)
+    np.testing.assert_array_equal(survey(prediction, target, **table, tolerance=2.0, distance=False).matched, pairs)
+
+
+def test_many_classes() -> None:
+    prediction, target = (map_.astype(np.int64) for map_ in maps(1))
+    far = survey(np.where(target < 5, prediction + 300, 0), np.where(target < 5, target + 300, -1), num_classes=305)
+    near = survey(prediction, target, num_classes=5)
+    np.testing.assert_array_equal(far.confusion[300:, 300:], near.confusion)
+    np.testing.assert_array_equal(far.matched[300:], near.matched)
+    bands = trimap_counts(
+        np.where(target < 5, prediction + 300, 0), np.where(target < 5, target + 300, -1), num_classes=305
+    )
+    np.testing.assert_array_equal(bands[:, 300:, 300:], trimap_counts(prediction, target, num_classes=5))
+
+
+def test_large_and_uniform_maps_are_exact() -> None:
+    """More equal pixels than a 16-bit counter holds, and an odd number of them."""
+    flat = np.zeros((531, 1001), np.uint8)
+    flat[0, 0] = 1
+    found = survey(np.zeros_like(flat), flat, num_classes=2, distances=(1, 4))
+    assert found.confusion.tolist() == [[531 * 1001 - 1, 0], [1, 0]]
+    assert found.bands[0].sum() == 3  # the lone pixel and its two neighbours
+
+
+def test_bad_input() -> None:
+    prediction, target = maps(0)
+    with pytest.raises(DataError, match="class 9 at a labelled pixel"):
+        survey(np.full_like(target, 9), target, num_classes=5)
+    with pytest.raises(ConfigError, match="ascending"):
+        survey(prediction, target, num_classes=5, distances=(2, 1))
+    with pytest.raises(ConfigError, match="tolerance is -1"):
+        survey(prediction, target, num_classes=5, tolerance=-1)
