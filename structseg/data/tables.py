@@ -86,21 +86,28 @@ def voc() -> Labels:
     )
 
 
-def cityscapes_labels(source: str) -> Labels:
-    """The 19 evaluated classes of Cityscapes, in the order of the train ids; raw values are label ids.
+def cityscapes(ids: str) -> Labels:
+    """The 19 evaluated classes of Cityscapes, in the order of the train ids; raw values by `ids`, "label" or "train".
 
     Colours that an ignored label shares with a class (pole group, pole) mean the class.
     """
     classes = [entry for entry in CITYSCAPES if entry[1] != IGNORE]
     drawn = {colour: train for _, train, colour in classes}
     ignored = {colour: IGNORE for _, train, colour in CITYSCAPES if train == IGNORE and colour not in drawn}
+    by_label = tuple((label, train) for label, (_, train, _) in enumerate(CITYSCAPES))
+    by_train = tuple((train, train) for train in (*range(len(classes)), IGNORE))
+    hint = (  # for who has masks of the other kind
+        "label ids 0-33; masks with 255 hold train ids and need data.options.ids='train'"
+        if ids == "label"
+        else "train ids 0-18 and 255; masks with 19-33 hold label ids and need data.options.ids='label'"
+    )
     return Labels(
         names=tuple(name for name, _, _ in classes),
         palette=tuple(drawn),
-        values=tuple((label, train) for label, (_, train, _) in enumerate(CITYSCAPES)),
+        values=by_label if ids == "label" else by_train,
         colours=tuple({**drawn, **ignored}.items()),
         thin=CITYSCAPES_THIN,
-        source=source,
+        source=f"Cityscapes ({hint})",
     )
 
 

@@ -14,7 +14,6 @@ Source: Cordts et al., CVPR 2016.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from structseg.data.formats import all_or_none, missing_split, refuse_void
 from structseg.data.labels import read_labels
 from structseg.data.read import read_instances, read_item
 from structseg.errors import ConfigError, DataError
-from structseg.types import Int32, Item, Labels, Sample
+from structseg.types import Int32, Item, Sample
 
 IMAGES = "leftImg8bit"
 ALL = "all"  # the split where there are no folders of splits
@@ -52,7 +51,7 @@ class Cityscapes:
         self.end = f"{masks or f'_{gt}_' + ('labelIds' if ids == 'label' else 'labelTrainIds')}.png"
         if not (self.root / IMAGES).is_dir():
             raise DataError(f"{self.root}: there is no folder {IMAGES} in it; data.root holds {IMAGES} and {gt}")
-        self.labels = read_labels(labels) if labels else by_ids(ids)
+        self.labels = read_labels(labels) if labels else tables.cityscapes(ids)
         refuse_void(self.labels, tables.IGNORE, "no label in masks of Cityscapes")
 
     @staticmethod
@@ -82,17 +81,6 @@ class Cityscapes:
 
     def read(self, item: Item) -> Sample:
         return read_item(item, self.labels, instances=_read_things)
-
-
-def by_ids(ids: str) -> Labels:
-    """The 19 classes with label ids or train ids as raw values; a mask with the other kind is told so."""
-    if ids == "label":
-        hint = "(label ids 0-33; masks of train ids have 255 and need data.options.ids='train')"
-        return tables.cityscapes_labels(f"Cityscapes {hint}")
-    hint = "(train ids 0-18 and 255; masks of label ids go up to 33 and need data.options.ids='label')"
-    table = tables.cityscapes_labels(f"Cityscapes {hint}")
-    own = ((index, index) for index in (*range(table.num_classes), tables.IGNORE))
-    return replace(table, values=tuple(own))
 
 
 def _ending(folder: Path, end: str) -> dict[str, Path]:
