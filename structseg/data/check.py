@@ -18,7 +18,7 @@ def check_split(source: Format, split: str, *, limit: int = 64) -> None:
     if bare:
         raise DataError(
             f"split '{split}': {len(bare)} of {len(items)} pictures have no mask, first {bare[0].image}; "
-            f"training and evaluation need 'image mask' on each line of the list"
+            f"training and evaluation need a mask for each (in a list: 'image mask' on each line)"
         )
     chosen = spread(items, limit)
     labelled = False

@@ -35,6 +35,13 @@ class CamVid:
         own_thin = tuple(name for name in THIN if name in table.names)
         self.labels = table if table.thin else replace(table, thin=own_thin)
 
+    @staticmethod
+    def fits(root: Path) -> bool:
+        """images/, labels/ and classes.txt, and a list of the name of a folder of pictures."""
+        if not ((root / "labels").is_dir() and (root / "classes.txt").is_file()):
+            return False
+        return any((root / "images" / file.stem).is_dir() for file in root.glob("*.txt"))
+
     def splits(self) -> tuple[str, ...]:
         return tuple(
             sorted(file.stem for file in self.root.glob("*.txt") if (self.root / "images" / file.stem).is_dir())

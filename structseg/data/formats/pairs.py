@@ -15,15 +15,15 @@ The label table is the option `data.labels`, else labels.toml, classes.toml, cla
 
 from __future__ import annotations
 
-import csv
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from structseg.data.formats import missing_split, read_lines
+from structseg.data.formats import missing_split
 from structseg.data.labels import read_labels
+from structseg.data.lists import is_pair_list, read_pairs
 from structseg.data.read import SUFFIXES, read_item
 from structseg.errors import ConfigError, DataError
 from structseg.types import Item, Labels, Sample
@@ -65,10 +65,21 @@ class Pairs:
         self.group = _expression(group)
         self.labels = read_labels(labels) if labels else _own_table(self.root)
 
+    @staticmethod
+    def fits(root: Path) -> bool:
+        """Two folders of pictures and masks, or a label table with another text file, which may be a list."""
+        splits = _folders(root / "images")
+        if any(splits & _folders(root / name) for name in MASKS):
+            return True
+        if any("images" in (inside := _folders(root / name)) and inside & set(MASKS) for name in _folders(root)):
+            return True
+        texts = {file.name for file in root.glob("*.txt")}
+        return bool(texts - set(TABLES)) and any((root / name).is_file() for name in TABLES)
+
     def splits(self) -> tuple[str, ...]:
         if self.templates[0]:
             return _matching(self.root, self.templates[0])
-        lists = [file.stem for file in self.root.glob("*.txt") if file.name not in TABLES and _is_list(file)]
+        lists = [file.stem for file in self.root.glob("*.txt") if file.name not in TABLES and is_pair_list(file)]
         return tuple(
             sorted({*lists, *_matching(self.root, "images/{split}"), *_matching(self.root, "{split}/images")} - {""})
         )
@@ -76,7 +87,7 @@ class Pairs:
     def items(self, split: str) -> tuple[Item, ...]:
         listed = self.root / f"{split}.txt"
         if not self.templates[0] and listed.name not in TABLES and listed.is_file():
-            items = _from_list(listed, self.root)
+            items = read_pairs(listed, self.root)
         else:
             items = self._from_folders(*self._folders(split))
         return _grouped(items, self.group) if self.group.pattern else items
@@ -132,6 +143,14 @@ def _matching(root: Path, template: str) -> tuple[str, ...]:
     return tuple(sorted({match[1] for match in found if match and (root / match[0]).is_dir()}))
 
 
+def _folders(path: Path) -> set[str]:
+    """Names of the folders in a folder; unlike a glob, asks nothing about its files, of which there may be many."""
+    if not path.is_dir():
+        return set()
+    with os.scandir(path) as entries:
+        return {entry.name for entry in entries if entry.is_dir()}
+
+
 def _stems(folder: Path, suffix: str) -> dict[str, Path]:
     """Relative path without extension and `suffix` -> file."""
     found: dict[str, Path] = {}
@@ -183,60 +202,3 @@ def _refuse_lonely(folder: Path, stems: list[str], what: str, other: Path) -> No
             f"{folder}: {len(stems)} {files} {what} in {other}, first '{stems[0]}'; "
             f"add or remove, or set image_suffix and mask_suffix in data.options"
         )
-
-
-# ------------------------------------------------------------------------------------------------ lists
-
-
-def _is_list(file: Path) -> bool:
-    """Whether the first line that is not blank begins with a picture's name."""
-    try:
-        lines = [line for line in read_lines(file)[:20] if line.strip()]
-    except DataError:
-        return False
-    return bool(lines) and PurePosixPath(_columns(lines[0])[0]).suffix.lower() in SUFFIXES
-
-
-def _from_list(file: Path, root: Path) -> tuple[Item, ...]:
-    first_line: dict[str, int] = {}
-    items: list[Item] = []
-    for number, line in enumerate(read_lines(file), 1):
-        if not line.strip():
-            continue
-        columns = _columns(line)
-        if not 1 <= len(columns) <= 2:
-            raise DataError(
-                f"{file}, line {number}: {len(columns)} columns; write 'image mask', names with spaces in double quotes"
-            )
-        image, *target = [_existing(column, root, file, number) for column in columns]
-        name = _item_name(image, root)
-        if name in first_line:
-            raise DataError(f"{file}, line {number}: picture '{name}' stands already in line {first_line[name]}")
-        first_line[name] = number
-        items.append(Item(name, image, target[0] if target else None, index=len(items)))
-    if not items:
-        raise DataError(f"{file}: lists no picture; write 'image mask' on each line")
-    return tuple(items)
-
-
-def _columns(line: str) -> list[str]:
-    """Split at tabs, else at commas, else at spaces, outside double quotes."""
-    bare = re.sub(r'"[^"]*"', "", line)
-    delimiter = "\t" if "\t" in bare else "," if "," in bare else " "
-    row: Iterable[str] = next(csv.reader([line.strip()], delimiter=delimiter, skipinitialspace=True))
-    return [column.strip() for column in row if column.strip()] or [""]
-
-
-def _existing(column: str, root: Path, file: Path, number: int) -> Path:
-    """Below root, also where the list writes a leading slash; else a whole path, never below the working folder."""
-    below = root / column.lstrip("/")
-    for path in (below, Path(column)):
-        if (path is below or path.is_absolute()) and os.path.isfile(path):  # unlike Path.is_file, on any length of name
-            return path
-    raise DataError(f"{file}, line {number}: there is no file {below}")
-
-
-def _item_name(image: Path, root: Path) -> str:
-    relative = image.relative_to(root) if image.is_relative_to(root) else image.relative_to(image.anchor)
-    parts = [part for part in relative.with_suffix("").parts if part != ".."]
-    return "/".join(parts)
