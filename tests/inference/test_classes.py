@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_stubs import Pointwise, Tiny, paint, squares, table
 from test_whole import slow_resize
@@ -24,6 +24,7 @@ def same(found: Any, wanted: Any) -> float:
     return float(np.mean(np.asarray(found) == np.asarray(wanted)))
 
 
+@settings(max_examples=20)
 @given(classes=st.integers(1, 9), h=SIZES, w=SIZES, height=SIZES, width=SIZES)
 def test_the_largest_by_the_slow_rule(classes: int, h: int, w: int, height: int, width: int) -> None:
     logits = torch.randn(2, classes, h, w)

@@ -20,6 +20,7 @@ from structseg.errors import ConfigError
 from structseg.inference import released, whole
 from structseg.inference.predictor import Predictor
 from structseg.inference.tiles import spread
+from structseg.models.backbones import IMAGENET_MEAN
 from structseg.types import Float32, Labels
 
 CROP, STRIDE = 48, 32
@@ -197,6 +198,18 @@ def test_squares_come_back_and_the_protocol_says_how() -> None:
 
 
 _STEPS: tuple[dict[str, Any], ...] = ({"stride": 8}, {"overlap": 0.5})
+
+
+def test_a_model_that_names_no_mean_colour_gets_imagenets() -> None:
+    seen: list[Tensor] = []
+
+    class Look(Pointwise):
+        def forward(self, image: Tensor) -> Tensor:
+            seen.append(image)
+            return super().forward(image)
+
+    Predictor(Look(), table(), tiling="released", tile=16, stride=8).classes([paint(squares(9, 9))])
+    assert seen[0][0, :, -1, -1].tolist() == pytest.approx(IMAGENET_MEAN)
 
 
 def test_blended_tiles_may_have_a_stride_too() -> None:

@@ -39,3 +39,20 @@ def test_mirror_makes_any_model_symmetric(scales: tuple[float, ...]) -> None:
 def test_one_scale_is_the_model_itself() -> None:
     image = torch.rand(1, 3, 6, 6) * 255
     assert torch.equal(probabilities(soft, image), soft(image))
+
+
+def test_the_order_of_scales_changes_no_bit() -> None:
+    image = torch.rand(1, 3, 11, 14) * 255
+    wanted = probabilities(soft, image, scales=(0.5, 0.75, 1.0, 1.25, 1.75), mirror=True)
+    assert torch.equal(probabilities(soft, image, scales=(1.75, 0.75, 1.25, 0.5, 1.0), mirror=True), wanted)
+
+
+def test_one_version_at_a_time() -> None:
+    sizes: list[tuple[int, ...]] = []
+
+    def look(image: Tensor) -> Tensor:
+        sizes.append(tuple(image.shape))
+        return image.softmax(1)
+
+    probabilities(look, torch.rand(2, 3, 10, 7), scales=(2.0, 0.5), mirror=True)
+    assert sizes == [(2, 3, 5, 4)] * 2 + [(2, 3, 20, 14)] * 2
