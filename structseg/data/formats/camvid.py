@@ -35,6 +35,12 @@ class CamVid:
         own_thin = tuple(name for name in THIN if name in table.names)
         self.labels = table if table.thin else replace(table, thin=own_thin)
 
+    @classmethod
+    def fits(cls, root: Path) -> bool:
+        """Whether a folder is laid out so: a list beside images/SPLIT and labels/SPLIT, and the table."""
+        lists = [file.stem for file in root.glob("*.txt") if (root / "images" / file.stem).is_dir()]
+        return (root / "classes.txt").is_file() and any((root / "labels" / name).is_dir() for name in lists)
+
     def splits(self) -> tuple[str, ...]:
         return tuple(
             sorted(file.stem for file in self.root.glob("*.txt") if (self.root / "images" / file.stem).is_dir())
