@@ -55,6 +55,18 @@ class Labels:
     def num_classes(self) -> int:
         return len(self.names)
 
+    def raw_values(self) -> tuple[int, ...]:
+        """(C,) the first raw value of each class. Raises DataError for a class that has colours only."""
+        first: dict[int, int] = {}
+        for raw, index in self.values:
+            first.setdefault(index, raw)
+        if bare := [name for index, name in enumerate(self.names) if index not in first]:
+            raise DataError(
+                f"label table {self.source}: class '{bare[0]}' has no raw value, only colours; "
+                f"take class ids instead of raw ids, or the colours"
+            )
+        return tuple(first[index] for index in range(self.num_classes))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types; `from_dict` reads it back."""
         return {
@@ -162,15 +174,25 @@ class Prediction:
         mixed = (1 - strength) * self.image.astype(np.float32) + strength * self.colours().astype(np.float32)
         return (mixed + 0.5).astype(np.uint8)
 
-    def save(self, folder: Path | str) -> None:
-        """Write `index/NAME.png` (class ids), `colour/NAME.png`, `overlay/NAME.jpg` and, where kept,
-        `probabilities/NAME.npz` (float16 (C,H,W) under the key `probabilities`)."""
+    def raw(self) -> NDArray[Any]:
+        """(H,W) the first raw value of each pixel's class, as uint8 where all classes' values fit, else uint16."""
+        values = self.labels.raw_values()
+        table: NDArray[Any] = np.array(values, np.uint8 if max(values) < 256 else np.uint16)
+        return table[self.classes]
+
+    def save(self, folder: Path | str, *, ids: str = "class") -> None:
+        """Write `index/NAME.png`, `colour/NAME.png`, `overlay/NAME.jpg` and, where kept, `probabilities/NAME.npz`
+        (float16 (C,H,W) under the key `probabilities`).
+
+        The index PNG holds class ids, or with `ids="raw"` the label table's raw values (`raw`).
+        """
         from PIL import Image
 
         from structseg.runs import write_file
 
         folder = Path(folder)
-        write_file(folder / "index" / f"{self.name}.png", lambda file: Image.fromarray(self.classes).save(file, "PNG"))
+        index = self.raw() if ids == "raw" else self.classes
+        write_file(folder / "index" / f"{self.name}.png", lambda file: Image.fromarray(index).save(file, "PNG"))
         write_file(
             folder / "colour" / f"{self.name}.png", lambda file: Image.fromarray(self.colours()).save(file, "PNG")
         )

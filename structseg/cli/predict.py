@@ -19,6 +19,9 @@ def predict(
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write probabilities/.")] = False,
     tile: Annotated[int | None, typer.Option(min=0, help="Side of tiles for large pictures; 0 = whole.")] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Average with the mirrored picture.")] = False,
+    ids: Annotated[
+        str, typer.Option(help="Index PNGs hold: class = class ids, raw = the label table's raw values.")
+    ] = "class",
     device: Device = "auto",
 ) -> None:
     """Write index PNG, colour PNG and overlay for each picture, at its own size."""
@@ -30,15 +33,19 @@ def predict(
     from structseg.inference.predict import find_pictures, predict_files
     from structseg.runs import check_writable
 
+    if ids not in ("class", "raw"):
+        raise typer.BadParameter(f"--ids {ids}: write class or raw")
     pictures = find_pictures(files)
     check_writable(out)
     network = load(model, device=device)
+    if ids == "raw":
+        vars(network)["labels"].raw_values()  # refused before anything is written
     inference: InferenceConfig = vars(network)["config"].inference
     inference = replace(inference, tile=inference.tile if tile is None else tile, mirror=mirror or inference.mirror)
     done = 0
     try:
         for prediction in predict_files(network, pictures, inference, probabilities=probabilities, device=device):
-            prediction.save(out)
+            prediction.save(out, ids=ids)
             done += 1
             if sys.stderr.isatty():
                 print(f"\r{done}/{len(pictures)}", end="\n" * (done == len(pictures)), file=sys.stderr, flush=True)

@@ -35,8 +35,13 @@ def fingerprint(source: Format, split: str) -> str:
     table = source.labels.as_dict()
     del table["source"]  # where the table lies says nothing about the data
     digest = blake2b(json.dumps([source.origin, table], sort_keys=True).encode(), digest_size=8)
+    marks: dict[Path | None, bytes] = {}  # a file with the masks of all pictures is read once
     for item in source.items(split):
-        digest.update(f"{item.name}\0{item.index}\0".encode() + _mark(item.image) + _mark(item.target))
+        digest.update(f"{item.name}\0{item.index}\0".encode())
+        for path in (item.image, item.target, *filter(None, (item.instances, item.depth))):
+            if path not in marks:
+                marks[path] = _mark(path)
+            digest.update(marks[path])
     return digest.hexdigest()
 
 
@@ -91,7 +96,8 @@ def frequencies(source: Format, items: Sequence[Item], *, limit: int = 2000) -> 
 
 
 def _target(source: Format, item: Item) -> UInt8:
-    target = read_mask(item.target, source.labels) if item.target else source.read(item).target
+    own = getattr(source, "read_target", None)  # of formats whose masks are not what `read_mask` reads
+    target = own(item) if own else read_mask(item.target, source.labels) if item.target else source.read(item).target
     if target is None:
         raise DataError(f"'{item.name}' has no mask to count classes in")
     return target

@@ -327,6 +327,13 @@ def _apply_colours(mask: NDArray[Any], labels: Labels, path: Path | str) -> UInt
     return result
 
 
+def _brightnesses(labels: Labels) -> set[int]:
+    """What the colours of the table become when a picture is converted to grey (ITU-R 601), in Pillow and in OpenCV."""
+    colours = [*labels.palette, *(colour for colour, _ in labels.colours)]
+    exact = [0.299 * r + 0.587 * g + 0.114 * b for r, g, b in colours]
+    return {round(value + shift) for value in exact for shift in (-0.01, 0.01)}
+
+
 def _stray(raw: NDArray[Any], labels: Labels, path: Path | str, *, colours: bool = False) -> DataError:
     values, counts = np.unique(raw, return_counts=True)
     first = np.argsort(-counts, kind="stable")[:5]
@@ -334,6 +341,11 @@ def _stray(raw: NDArray[Any], labels: Labels, path: Path | str, *, colours: bool
     listed = ", ".join(f"{name} ({counts[i]} pixels)" for name, i in zip(names, first, strict=True))
     more = f" and {len(values) - 5} more" if len(values) > 5 else ""
     what = ("colour" if colours else "value") + ("s" if len(values) > 1 else "")
+    if not colours and {int(value) for value in values} <= _brightnesses(labels):
+        return DataError(
+            f"{path}: {what} {listed}{more} not in the label table {labels.source}, but brightnesses of its colours: "
+            f"a palette or colour mask was converted to grey; use the mask as it was before"
+        )
     return DataError(
         f"{path}: {what} {listed}{more} not in the label table {labels.source}; "
         f"add {'them' if len(values) > 1 else 'it'}, or list {'them' if len(values) > 1 else 'it'} under ignore"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from multiprocessing.context import BaseContext
@@ -74,8 +74,17 @@ def batches(
         raise DataError(f"stream '{stream}': no items to draw from")
     if stray := sorted(set(extra) - set(EXTRA)):
         raise ValueError(f"extra '{stray[0]}' is not one of {EXTRA}")
-    drawn = _Drawn(source, tuple(items), seed, stream, batch, augmentation, extra)
+    drawn = _Drawn(source, tuple(_needed(item, extra) for item in items), seed, stream, batch, augmentation, extra)
     return _run(drawn, range(start, stop), workers)
+
+
+def _needed(item: Item, extra: tuple[str, ...]) -> Item:
+    """`item` without the files that no batch carries: they are not decoded for nothing."""
+    return replace(
+        item,
+        instances=item.instances if "instances" in extra else None,
+        depth=item.depth if "depth" in extra else None,
+    )
 
 
 def _run(drawn: _Drawn, numbers: range, workers: int) -> Iterator[Batch]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from structseg.data.labels import apply
 from structseg.errors import DataError
-from structseg.types import Colour, Item, Labels, Sample, UInt8
+from structseg.types import Colour, Float32, Int32, Item, Labels, Sample, UInt8
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif"))
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # Pillow's modes of 16-bit grey
@@ -63,20 +63,79 @@ def read_raw(path: Path) -> RawMask:
         return RawMask(_raw(picture, _maximum(picture), path), kind, palette)
 
 
-def read_item(item: Item, labels: Labels) -> Sample:
-    """The picture of `item` and, if it names one, its mask. Raises DataError where their sizes differ."""
+def read_instances(path: Path) -> Int32:
+    """(H,W) whole numbers as they stand in the file, upright: grey of up to 16 bits or palette index.
+
+    What the numbers mean, and which of them are no object, is for the format to say. Raises DataError for a damaged
+    file, a JPEG, and colours.
+    """
+    return _numbers(path, "instances").astype(np.int32)
+
+
+def read_depth(path: Path, *, unit: float) -> Float32:
+    """(H,W) metres, upright: the file's whole numbers times `unit`; 0 = no measurement.
+
+    Raises DataError for a damaged file, a JPEG, and colours.
+    """
+    return _numbers(path, "depth").astype(np.float32) * np.float32(unit)
+
+
+def read_colours(path: Path, labels: Labels) -> UInt8:
+    """(H,W) class ids of an RGB mask, or of a palette mask whose colours count and not its index, upright."""
+    with _opened(path) as picture:
+        if picture.format in ("JPEG", "MPO"):
+            raise DataError(f"{path}: a mask saved as JPEG has blurred labels; save it as PNG")
+        raw = _rgb(picture, path)
+    return apply(raw, labels, path)
+
+
+def _numbers(path: Path, what: str) -> NDArray[Any]:
+    with _opened(path) as picture:
+        if picture.format in ("JPEG", "MPO"):
+            raise DataError(f"{path}: {what} saved as JPEG are blurred; save them as PNG")
+        raw = _raw(picture, _maximum(picture), path)
+    if raw.ndim != 2:
+        raise DataError(f"{path}: {what} in colours; save them as grey (8 or 16 bit) or palette PNG")
+    return raw
+
+
+def read_item(
+    item: Item,
+    labels: Labels,
+    *,
+    target: Callable[[Path, Labels], UInt8] = read_mask,
+    instances: Callable[[Path], Int32] = read_instances,
+    depth_unit: float = 0.001,
+) -> Sample:
+    """The picture of `item` and what else it names: mask, instances, depth in units of `depth_unit` metres, tags.
+
+    `target` and `instances` read one file each, where a format's numbers mean something else. Tags that are no class of
+    the table, and instances where the mask is ignored, are left out. Raises DataError where sizes differ.
+    """
     if item.image is None:
         raise DataError(f"'{item.name}' names no picture file")
-    image = read_image(item.image)
-    if item.target is None:
-        return Sample(item.name, image, group=item.group)
-    target = read_mask(item.target, labels)
-    if target.shape != image.shape[:2]:
-        raise DataError(_mismatch(item.image, image, item.target, target))
-    return Sample(item.name, image, target, group=item.group)
+    sample = Sample(item.name, read_image(item.image), group=item.group)
+    sample.tags = tuple(tag for tag in item.tags if tag in labels.names)
+    if item.target is not None:
+        sample.target = target(item.target, labels)
+        _check_size(item.image, sample.image, item.target, sample.target)
+    if item.instances is not None:
+        sample.instances = instances(item.instances)
+        _check_size(item.image, sample.image, item.instances, sample.instances)
+        if sample.target is not None:
+            sample.instances[sample.target == labels.ignore_index] = 0
+    if item.depth is not None:
+        sample.depth = read_depth(item.depth, unit=depth_unit)
+        _check_size(item.image, sample.image, item.depth, sample.depth)
+    return sample
 
 
-def _mismatch(image_path: Path, image: UInt8, target_path: Path, target: UInt8) -> str:
+def _check_size(image_path: Path, image: UInt8, path: Path, array: NDArray[Any]) -> None:
+    if array.shape != image.shape[:2]:
+        raise DataError(_mismatch(image_path, image, path, array))
+
+
+def _mismatch(image_path: Path, image: UInt8, target_path: Path, target: NDArray[Any]) -> str:
     (h, w), (mask_h, mask_w) = image.shape[:2], target.shape
     sizes = f"{image_path} is {w}x{h} but its mask {target_path} is {mask_w}x{mask_h} (width x height)"
     if (h, w) == (mask_w, mask_h):

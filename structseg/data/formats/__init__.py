@@ -7,7 +7,7 @@ plain objects that can be pickled: loader processes get a copy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,11 @@ class Format(Protocol):
 
     labels: Labels
     origin: str  # what made-up data is made of; "" where the items are files
+
+    @staticmethod
+    def fits(root: Path) -> bool:
+        """Whether a folder looks like this layout. Looks at names only; several formats may fit one folder."""
+        ...
 
     def splits(self) -> tuple[str, ...]:
         """Names of the splits that exist."""
@@ -39,6 +44,28 @@ def missing_split(root: Path | str, split: str, known: Sequence[str]) -> DataErr
     near = did_you_mean(split, known)
     listed = f" (splits here: {', '.join(known)})" if near.startswith("; did") else ""
     return DataError(f"{root}: there is no split '{split}'{listed}{near.replace('known:', 'splits here:')}")
+
+
+def refuse_void(labels: Labels, value: int, what: str) -> None:
+    """Raise DataError where a user's label table makes a class of the raw value that here means "no label"."""
+    index = dict(labels.values).get(value, labels.ignore_index)
+    if index != labels.ignore_index:
+        raise DataError(
+            f"label table {labels.source}: class '{labels.names[index]}' has the raw value {value}, which is {what}, "
+            f"no class; list {value} under ignore, or call it void"
+        )
+
+
+def all_or_none(items: Iterable[Item], split: str, masks: Path | str) -> tuple[Item, ...]:
+    """`items`; raises DataError where some have a mask and some have none: a split without masks has none at all."""
+    items = tuple(items)
+    bare = [item for item in items if item.target is None]
+    if bare and len(bare) < len(items):
+        raise DataError(
+            f"split '{split}': {len(bare)} of {len(items)} pictures have no mask in {masks}, first {bare[0].image}; "
+            f"add the masks or take these pictures out"
+        )
+    return items
 
 
 def read_lines(file: Path) -> list[str]:

@@ -35,11 +35,12 @@ class CamVid:
         own_thin = tuple(name for name in THIN if name in table.names)
         self.labels = table if table.thin else replace(table, thin=own_thin)
 
-    @classmethod
-    def fits(cls, root: Path) -> bool:
-        """Whether a folder is laid out so: a list beside images/SPLIT and labels/SPLIT, and the table."""
-        lists = [file.stem for file in root.glob("*.txt") if (root / "images" / file.stem).is_dir()]
-        return (root / "classes.txt").is_file() and any((root / "labels" / name).is_dir() for name in lists)
+    @staticmethod
+    def fits(root: Path) -> bool:
+        """images/, labels/ and classes.txt, and a list of the name of a folder of pictures."""
+        if not ((root / "labels").is_dir() and (root / "classes.txt").is_file()):
+            return False
+        return any((root / "images" / file.stem).is_dir() for file in root.glob("*.txt"))
 
     def splits(self) -> tuple[str, ...]:
         return tuple(

@@ -15,15 +15,15 @@ The label table is the option `data.labels`, else labels.toml, classes.toml, cla
 
 from __future__ import annotations
 
-import csv
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from structseg.data.formats import missing_split, read_lines
+from structseg.data.formats import missing_split
 from structseg.data.labels import read_labels
+from structseg.data.lists import is_pair_list, read_pairs
 from structseg.data.read import SUFFIXES, read_item
 from structseg.errors import ConfigError, DataError
 from structseg.types import Item, Labels, Sample
@@ -65,17 +65,26 @@ class Pairs:
         self.group = _expression(group)
         self.labels = read_labels(labels) if labels else _own_table(self.root)
 
+    @staticmethod
+    def fits(root: Path) -> bool:
+        """Two folders of pictures and masks, or a label table with another text file, which may be a list."""
+        pairs = [*(("images/*", f"{name}/*") for name in MASKS), *(("*/images", f"*/{name}") for name in MASKS)]
+        if any(_folder_matching(root, images) and _folder_matching(root, masks) for images, masks in pairs):
+            return True
+        texts = {file.name for file in root.glob("*.txt")}
+        return bool(texts - set(TABLES)) and any((root / name).is_file() for name in TABLES)
+
     def splits(self) -> tuple[str, ...]:
         if self.templates[0]:
             return _matching(self.root, self.templates[0])
-        lists = [file.stem for file in self.root.glob("*.txt") if file.name not in TABLES and _is_list(file)]
+        lists = [file.stem for file in self.root.glob("*.txt") if file.name not in TABLES and is_pair_list(file)]
         return tuple(
             sorted({*lists, *_matching(self.root, "images/{split}"), *_matching(self.root, "{split}/images")} - {""})
         )
 
     def items(self, split: str) -> tuple[Item, ...]:
         if self.listed(split):
-            items = _from_list(self.root / f"{split}.txt", self.root)
+            items = read_pairs(self.root / f"{split}.txt", self.root)
         else:
             items = self._from_folders(*self._folders(split))
         return self.grouped(items)
@@ -145,6 +154,10 @@ def _matching(root: Path, template: str) -> tuple[str, ...]:
     return tuple(sorted({match[1] for match in found if match and (root / match[0]).is_dir()}))
 
 
+def _folder_matching(root: Path, pattern: str) -> bool:
+    return any(path.is_dir() for path in root.glob(pattern))
+
+
 def _stems(folder: Path, suffix: str) -> dict[str, Path]:
     """Relative path without extension and `suffix` -> file."""
     found: dict[str, Path] = {}
@@ -196,60 +209,3 @@ def _refuse_lonely(folder: Path, stems: list[str], what: str, other: Path) -> No
             f"{folder}: {len(stems)} {files} {what} in {other}, first '{stems[0]}'; "
             f"add or remove, or set image_suffix and mask_suffix in data.options"
         )
-
-
-# ------------------------------------------------------------------------------------------------ lists
-
-
-def _is_list(file: Path) -> bool:
-    """Whether the first line that is not blank begins with a picture's name."""
-    try:
-        lines = [line for line in read_lines(file)[:20] if line.strip()]
-    except DataError:
-        return False
-    return bool(lines) and PurePosixPath(_columns(lines[0])[0]).suffix.lower() in SUFFIXES
-
-
-def _from_list(file: Path, root: Path) -> tuple[Item, ...]:
-    first_line: dict[str, int] = {}
-    items: list[Item] = []
-    for number, line in enumerate(read_lines(file), 1):
-        if not line.strip():
-            continue
-        columns = _columns(line)
-        if not 1 <= len(columns) <= 2:
-            raise DataError(
-                f"{file}, line {number}: {len(columns)} columns; write 'image mask', names with spaces in double quotes"
-            )
-        image, *target = [_existing(column, root, file, number) for column in columns]
-        name = _item_name(image, root)
-        if name in first_line:
-            raise DataError(f"{file}, line {number}: picture '{name}' stands already in line {first_line[name]}")
-        first_line[name] = number
-        items.append(Item(name, image, target[0] if target else None, index=len(items)))
-    if not items:
-        raise DataError(f"{file}: lists no picture; write 'image mask' on each line")
-    return tuple(items)
-
-
-def _columns(line: str) -> list[str]:
-    """Split at tabs, else at commas, else at spaces, outside double quotes."""
-    bare = re.sub(r'"[^"]*"', "", line)
-    delimiter = "\t" if "\t" in bare else "," if "," in bare else " "
-    row: Iterable[str] = next(csv.reader([line.strip()], delimiter=delimiter, skipinitialspace=True))
-    return [column.strip() for column in row if column.strip()] or [""]
-
-
-def _existing(column: str, root: Path, file: Path, number: int) -> Path:
-    """Below root, also where the list writes a leading slash; else a whole path, never below the working folder."""
-    below = root / column.lstrip("/")
-    for path in (below, Path(column)):
-        if (path is below or path.is_absolute()) and os.path.isfile(path):  # unlike Path.is_file, on any length of name
-            return path
-    raise DataError(f"{file}, line {number}: there is no file {below}")
-
-
-def _item_name(image: Path, root: Path) -> str:
-    relative = image.relative_to(root) if image.is_relative_to(root) else image.relative_to(image.anchor)
-    parts = [part for part in relative.with_suffix("").parts if part != ".."]
-    return "/".join(parts)

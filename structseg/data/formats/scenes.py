@@ -6,6 +6,8 @@ grows. A picture is drawn when it is read; masks, instances, depth with sensor n
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from structseg.data import scenes
 from structseg.data.formats import missing_split
 from structseg.data.labels import apply, read_labels
@@ -43,6 +45,11 @@ class Scenes:
         self.counts = counts
         self.labels = read_labels(labels) if labels else scenes.labels()
         self.origin = f"scenes size={self.size} seed={seed}"
+
+    @staticmethod
+    def fits(root: Path) -> bool:
+        """No folder: nothing is read from disk."""
+        return False
 
     def splits(self) -> tuple[str, ...]:
         return tuple(self.counts)

@@ -39,8 +39,7 @@ class Listing:
 def guess(root: Path) -> str:
     """The name of the first format whose layout fits, the most special first; "" where none does."""
     for name in build.names("data.formats"):
-        fits = getattr(build.find("data.formats", name), "fits", None)
-        if name != "pairs" and fits is not None and fits(root):
+        if name != "pairs" and vars(build.find("data.formats", name))["fits"](root):
             return name
     return "pairs" if _pairs(root, DataConfig()).splits() else ""
 

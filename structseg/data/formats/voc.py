@@ -1,0 +1,215 @@
+"""PASCAL VOC as VOCdevkit/VOC2012, with SBD's masks too, or lists of `image mask` lines as AAF and others use them.
+
+    base/JPEGImages/ID.jpg   base/SegmentationClass/ID.png   base/SegmentationObject/ID.png   base/Annotations/ID.xml
+    base/ImageSets/Segmentation/SPLIT.txt (one ID a line)     base is root, root/VOC2012 or root/VOCdevkit/VOC2012
+
+A mask is looked for in SegmentationClass, then in SegmentationClassAug (SBD's masks as PNG), so that the official one
+goes first, as in the list of 10582 pictures known as train+ or train_aug. Masks are palette or grey PNGs of 0..20 and
+255 = void, or SBD's own .mat files. A split without any mask (test) can be predicted, and is refused by training and
+scoring. Without ImageSets all pictures are the split `all`. A list root/SPLIT.txt of `image mask` or `image` lines,
+relative to root, is a split, too.
+
+Instances are those of SegmentationObject, 0 = none, its void 255 among it. Tags are read from tags.txt (`ID tag tag`)
+in root or base, else from the objects of the XML files.
+Source: Everingham et al., IJCV 2015; Hariharan et al., ICCV 2011 (SBD).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from structseg.data import tables
+from structseg.data.formats import all_or_none, missing_split, read_lines, refuse_void
+from structseg.data.labels import apply, read_labels
+from structseg.data.lists import is_pair_list, read_names, read_pairs
+from structseg.data.read import SUFFIXES, read_instances, read_item, read_mask
+from structseg.errors import ConfigError, DataError, did_you_mean
+from structseg.types import Int32, Item, Labels, Sample, UInt8
+
+MASKS = ("SegmentationClass", "SegmentationClassAug")
+ENDS = (".png", ".mat")  # of masks
+NOT_LISTS = frozenset(("tags.txt", "classes.txt", "labels.txt"))
+ALL = "all"  # the split where there are no lists
+
+
+class VOC:
+    """PASCAL VOC in the layout above.
+
+    `masks`: the folder of masks in base or root, such as "segcls" or "sbd/dataset/cls" ("" = the two above). `lists`:
+    the folder of list files in base or root. `year`: such as "2012", where there are several. `labels` replaces the 21
+    classes.
+    """
+
+    origin = ""
+
+    def __init__(self, *, root: Path, labels: str = "", masks: str = "", lists: str = "", year: str = "") -> None:
+        self.root = Path(root)
+        self.base = _base(self.root, str(year))
+        self.masks = [self._folder(masks, "masks")] if masks else [self.base / name for name in MASKS]
+        self.lists = self._folder(lists, "lists") if lists else self.base / "ImageSets" / "Segmentation"
+        self.own_lists = bool(lists)
+        self.labels = read_labels(labels) if labels else tables.voc()
+        refuse_void(self.labels, tables.IGNORE, "the void of VOC masks")
+
+    @staticmethod
+    def fits(root: Path) -> bool:
+        """JPEGImages and masks, or lists of masks, in root or in a VOCdevkit."""
+        found = _bases(root)
+        return any((base / name).is_dir() for base in found for name in (*MASKS, "ImageSets/Segmentation"))
+
+    def splits(self) -> tuple[str, ...]:
+        return tuple(sorted(self._lists())) or (ALL,)
+
+    def items(self, split: str) -> tuple[Item, ...]:
+        lists = self._lists()
+        if split not in lists and (lists or split != ALL):
+            raise missing_split(self.lists if lists else self.root, split, self.splits())
+        if lists and is_pair_list(lists[split]):
+            items = read_pairs(lists[split], self.root)
+        else:
+            items = all_or_none(self._named(lists.get(split)), split, " or ".join(map(str, self.masks)))
+        tags = self._tags()
+        return tuple(self._complete(item, tags) for item in items)
+
+    def read(self, item: Item) -> Sample:
+        return read_item(item, self.labels, target=_read_target, instances=_read_objects)
+
+    def read_target(self, item: Item) -> UInt8 | None:
+        return None if item.target is None else _read_target(item.target, self.labels)
+
+    def _folder(self, name: str, key: str) -> Path:
+        for folder in (self.base / name, self.root / name):
+            if folder.is_dir():
+                return folder
+        raise ConfigError(f"data.options.{key}: there is no folder {self.root / name} and none in {self.base}")
+
+    def _lists(self) -> dict[str, Path]:
+        """Split -> list file; those of `image mask` lines lie in root."""
+        files = list(self.lists.glob("*.txt"))
+        if not self.own_lists:
+            own = [file for file in self.root.glob("*.txt") if file.name not in NOT_LISTS]
+            files = [*(file for file in own if is_pair_list(file)), *files]
+        return {file.stem: file for file in files}
+
+    def _named(self, file: Path | None) -> Iterator[Item]:
+        """The items of a list of IDs, or of all pictures."""
+        pictures = self.base / "JPEGImages"
+        if file is None:
+            names = sorted(entry.stem for entry in pictures.iterdir() if entry.suffix.lower() in SUFFIXES)
+            listed = tuple(enumerate(names, 1))
+            if not listed:
+                raise DataError(f"{pictures}: no pictures in this folder")
+        else:
+            listed = read_names(file)
+        for index, (number, name) in enumerate(listed):
+            image = pictures / f"{name}.jpg"
+            if not os.path.isfile(image):
+                where = f"{file}, line {number}: " if file else ""
+                raise DataError(f"{where}there is no file {image}")
+            yield Item(name, image, self._mask(name), index=index)
+
+    def _mask(self, name: str) -> Path | None:
+        paths = (folder / f"{name}{end}" for folder in self.masks for end in ENDS)
+        return next((path for path in paths if os.path.isfile(path)), None)
+
+    def _complete(self, item: Item, tags: dict[str, tuple[str, ...]] | None) -> Item:
+        """`item` with its instances and tags."""
+        name = item.image.stem if item.image else item.name
+        objects = self.base / "SegmentationObject" / f"{name}.png"
+        if tags is None:
+            found = _xml_tags(self.base / "Annotations" / f"{name}.xml", self.labels)
+        else:
+            found = tags.get(name, ())
+        return replace(item, instances=objects if os.path.isfile(objects) else None, tags=found)
+
+    def _tags(self) -> dict[str, tuple[str, ...]] | None:
+        """ID -> tags, where there is a tags.txt."""
+        file = next((path for base in (self.root, self.base) if (path := base / "tags.txt").is_file()), None)
+        if file is None:
+            return None
+        found: dict[str, tuple[str, ...]] = {}
+        for number, line in enumerate(read_lines(file), 1):
+            name, *tags = line.split() or [""]
+            if name in found:
+                raise DataError(f"{file}, line {number}: '{name}' stands twice; keep one line for each picture")
+            found[name] = _known(tags, self.labels, f"{file}, line {number}")
+        return found
+
+
+def _bases(root: Path) -> list[Path]:
+    """The folders with JPEGImages that root may mean."""
+    years = [
+        path
+        for folder in (root / "VOCdevkit", root)
+        for path in sorted(folder.glob("VOC*"))
+        if re.fullmatch(r"VOC\d{4}", path.name)
+    ]
+    return [path for path in (root, *years) if (path / "JPEGImages").is_dir()]
+
+
+def _base(root: Path, year: str) -> Path:
+    found = _bases(root)
+    if not found:
+        raise DataError(f"{root}: no JPEGImages in it, in VOC2012 or in VOCdevkit/VOC2012; data.root is the devkit")
+    chosen = [path for path in found if path.name == f"VOC{year.removeprefix('VOC')}"] if year else found
+    if not chosen:
+        raise ConfigError(f"data.options.year: there is no VOC{year} in {root}; here: {_listed(found)}")
+    if len(chosen) > 1:
+        raise ConfigError(f'{root} holds {_listed(found)}; choose one, e.g. data.options.year="{found[-1].name[3:]}"')
+    return chosen[0]
+
+
+def _listed(folders: list[Path]) -> str:
+    return ", ".join(folder.name for folder in folders)
+
+
+def _read_target(path: Path, labels: Labels) -> UInt8:
+    return apply(_read_sbd(path), labels, path) if path.suffix == ".mat" else read_mask(path, labels)
+
+
+def _read_sbd(path: Path) -> UInt8:
+    """(H,W) class ids of an SBD file."""
+    from scipy.io import loadmat
+
+    try:
+        content = loadmat(str(path), squeeze_me=True, struct_as_record=False)["GTcls"].Segmentation
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
+        raise DataError(f"{path}: not one of SBD's masks, which hold GTcls.Segmentation ({error})") from error
+    return np.asarray(content, np.uint8)
+
+
+def _read_objects(path: Path) -> Int32:
+    """SegmentationObject: 1, 2 ... and 255 = void."""
+    objects = read_instances(path)
+    objects[objects == tables.IGNORE] = 0
+    return objects
+
+
+def _xml_tags(path: Path, labels: Labels) -> tuple[str, ...]:
+    return _known(_xml_names(path), labels, str(path)) if os.path.isfile(path) else ()
+
+
+@lru_cache(maxsize=1 << 16)  # a split is listed several times in a run
+def _xml_names(path: Path) -> tuple[str, ...]:
+    """The names of the objects, each once, in their order."""
+    try:
+        tree = ElementTree.parse(path)
+    except (ElementTree.ParseError, OSError) as error:
+        raise DataError(f"{path}: cannot be read as XML ({error}); copy it again") from error
+    return tuple(dict.fromkeys((node.findtext("name") or "").strip() for node in tree.iterfind("object")))
+
+
+def _known(tags: list[str] | tuple[str, ...], labels: Labels, where: str) -> tuple[str, ...]:
+    """Those of `tags` that are classes of the table. Raises DataError for one that VOC does not have either."""
+    known = {*labels.names, *tables.VOC}
+    if stray := [tag for tag in tags if tag not in known]:
+        raise DataError(f"{where}: there is no class '{stray[0]}'{did_you_mean(stray[0], known)}")
+    return tuple(dict.fromkeys(tag for tag in tags if tag in labels.names))
