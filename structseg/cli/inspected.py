@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from structseg.config import DataConfig
     from structseg.data.inspect import Inspection
 
-_MENDED = {"no splits", "one split", "no val"}  # findings that new lists answer
+_MENDED = {"no splits", "one split", "no train", "no val"}  # findings that new lists answer
 
 
 def prepared(
@@ -61,7 +61,7 @@ def prepared(
 def after(
     found: Inspection, root: Path, *, shares: Mapping[str, float], seed: int, suggest: Path | None
 ) -> tuple[Inspection, list[str]]:
-    """Write the suggested table and the lists of splits; the inspection without what they mend, and what was written."""
+    """Write the suggested table and the lists of splits; the inspection without what they mend, and a line for each."""
     from structseg import runs
     from structseg.data.formats.pairs import TABLES
     from structseg.data.inspect import split
@@ -75,7 +75,7 @@ def after(
         if suggest.absolute().parent == root.absolute() and suggest.name in TABLES:
             mended.add("no table")
     if shares:
-        counts = split.make(found, root, dict(shares), seed=seed)
+        counts = split.make(found.looks, root, shares, seed=seed)
         listed = ", ".join(f"{name}.txt ({count})" for name, count in counts.items())
         written.append(f"lists written to {root}: {listed}")
         mended |= _MENDED

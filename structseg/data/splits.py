@@ -37,9 +37,13 @@ def parse_shares(text: str) -> dict[str, float]:
     if not shares or len(words) > 3 or set(shares) - {"train", "val", "test"} or min(shares.values()) <= 0:
         raise ConfigError(f"--make-split {text}: write val=0.1, or val=0.1,test=0.2, or 0.7,0.1,0.2 (train, val, test)")
     if whole > 1 + 1e-9 or ("train" not in shares and whole >= 1):
-        raise ConfigError(f"--make-split {text}: the shares add up to {whole:g}; leave something to train on, at most 1")
+        raise ConfigError(
+            f"--make-split {text}: the shares add up to {whole:g}; leave something to train on, at most 1"
+        )
     if "train" in shares and abs(whole - 1) > 1e-9:
-        raise ConfigError(f"--make-split {text}: train, val and test add up to {whole:g}; make it 1, or leave train out")
+        raise ConfigError(
+            f"--make-split {text}: train, val and test add up to {whole:g}; make it 1, or leave train out"
+        )
     return {name: share for name, share in shares.items() if name != "train"}
 
 

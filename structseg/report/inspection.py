@@ -1,4 +1,4 @@
-"""What `structseg inspect` found, for people: a few lines for a terminal, and one HTML page that needs nothing beside it.
+"""What `structseg inspect` found, for people: lines for a terminal, and one HTML page that needs nothing beside it.
 
 Both are made of the plain dict `facts` of an inspection, which is also what --json writes; nothing of it is trusted:
 names come from other people's files, and Jinja escapes them. The page has no script.
@@ -19,7 +19,8 @@ from structseg import runs
 _TEMPLATES = jinja2.PackageLoader("structseg.report", "templates")
 _SIGNS = {"error": "✗", "warning": "!", "note": "·"}
 _WORDS = {"error": "Stops training: ", "warning": "Warning: ", "note": "Note: "}
-_COLUMNS = ("train", "val", "test")  # these first, then the others in their order
+_FIRST = ("train", "val", "test")  # splits, then the others in their order
+_MOST_COLUMNS = 5
 _RECIPES = ("pairs", "camvid")  # formats that have recipes of their own
 _MOST_CLASSES = 60  # rows on a terminal
 Facts = Mapping[str, Any]
@@ -62,6 +63,8 @@ def page(facts: Facts) -> str:
 def headline(facts: Facts) -> str:
     """One sentence: can this be trained on?"""
     errors, warnings = (sum(f["level"] == level for f in facts["findings"]) for level in ("error", "warning"))
+    if any(finding["kind"] == "no train" for finding in facts["findings"]) and not errors:
+        return "Can be scored, not trained on: there is no split to train on."
     if errors:
         return f"Not ready to train: {errors} finding{'s' * (errors != 1)} to mend."
     if warnings:
@@ -72,13 +75,15 @@ def headline(facts: Facts) -> str:
 def lead(facts: Facts) -> str:
     """How much of what."""
     splits = facts["splits"]
-    parts = [f"{number(facts['pictures'])} pictures opened"]
+    parts = [f"{number(facts['pictures'])} picture{'s' * (facts['pictures'] != 1)} opened"]
     if not facts["whole"]:
         listed = sum(row["pictures"] for row in splits)
         parts[0] += f" of {number(listed)} listed"
     if len(splits) > 1 or (splits and splits[0]["name"] != "files"):
-        counts = _in_order({row["name"]: row["pictures"] for row in splits})
-        parts.append("splits " + ", ".join(f"{name} {number(count)}" for name, count in counts.items()))
+        counts = {row["name"]: row["pictures"] for row in splits}
+        named = [f"{name} {number(counts[name])}" for name in columns(facts)]
+        more = len(counts) - len(named)
+        parts.append("splits " + ", ".join([*named, *([f"{more} more"] if more else [])]))
     if facts["classes"]:
         parts.append(f"{len(facts['classes'])} classes" + (" (suggested)" if facts["suggested"] else ""))
     return " · ".join(parts)
@@ -98,12 +103,12 @@ def told(facts: Facts) -> list[tuple[str, str]]:
         found.append(("Masks", kinds))
     void = [row["value"] for row in facts["values"] if row["meaning"] == "ignored"]
     if facts["ignored"]:
-        shares = ", ".join(f"{split} {percent(share)}" for split, share in _in_order(facts["ignored"]).items())
+        shares = ", ".join(f"{split} {percent(facts['ignored'][split])}" for split in columns(facts))
         raw = f" (raw {', '.join(void[:4])}{' …' if len(void) > 4 else ''})" if void else ""
         found.append(("Without label", shares + raw))
-    groups = _in_order({row["name"]: row["groups"] for row in facts["splits"] if row["groups"]})
-    if groups:
-        found.append(("Groups", ", ".join(f"{name} {count}" for name, count in groups.items())))
+    groups = {row["name"]: row["groups"] for row in facts["splits"]}
+    if any(groups.values()):
+        found.append(("Groups", ", ".join(f"{name} {groups[name]}" for name in columns(facts))))
     if depth := facts["depth"]:
         reach = f"{depth['least']:.2f} to {depth['greatest']:.2f} m, {percent(depth['void'])} without measurement"
         found.append(("Depth", reach))
@@ -122,7 +127,7 @@ def following(facts: Facts) -> list[tuple[str, str]]:
         found.append(("Write the suggested label table", f"structseg inspect {root} --suggest {root}/labels.toml"))
     if "no splits" in kinds or "one split" in kinds:
         found.append(("Make lists of splits", f"structseg inspect {root} --make-split val=0.1"))
-    if not any(finding["level"] == "error" for finding in facts["findings"]):
+    if not any(finding["level"] == "error" or finding["kind"] == "no train" for finding in facts["findings"]):
         own = facts["format"] in _RECIPES
         chosen = f"{facts['format']}_aaf" if own else f"pairs_aaf data.format={facts['format']}"
         found.append(("Check a run", f"structseg train {chosen} data.root={root} --dry-run"))
@@ -130,16 +135,11 @@ def following(facts: Facts) -> list[tuple[str, str]]:
 
 
 def columns(facts: Facts) -> list[str]:
-    """Names of the splits in the order of the tables."""
-    return list(_in_order({row["name"]: 0 for row in facts["splits"]}))
-
-
-def _in_order(by_split: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: by_split[name] for name in sorted(by_split, key=lambda name: _place(name, list(by_split)))}
-
-
-def _place(name: str, names: Sequence[str]) -> tuple[int, int]:
-    return (_COLUMNS.index(name) if name in _COLUMNS else len(_COLUMNS), list(names).index(name))
+    """The main splits: train, val and test first, lists in folders of their own only where there are no others."""
+    names = [row["name"] for row in facts["splits"]]
+    main = [name for name in names if "/" not in name] or names
+    order = {name: place for place, name in enumerate((*_FIRST, *main))}
+    return sorted(main, key=lambda name: _FIRST.index(name) if name in _FIRST else order[name])[:_MOST_COLUMNS]
 
 
 def _class_rows(facts: Facts, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,13 +1,13 @@
 """What can be known to go wrong before the first step: labels of every split that the run reads, memory of evaluation.
 
 Samples are read in an order that begins with an even spread and is the same for every run: at least `LEAST` of each
-split, then more for as long as `SHARE` of the run's estimated time lasts, and never longer than `SECONDS`. Nothing of it
-reaches the run: no random number is drawn, nothing is written. Pictures that are drawn when they are read cannot be
+split, then more for as long as `SHARE` of the run's estimated time lasts, and never longer than `SECONDS`. Nothing of
+it reaches the run: no random number is drawn, nothing is written. Pictures that are drawn when they are read cannot be
 broken, and `LEAST` of them are enough.
 
-The memory of evaluation is a lower bound, so that an error is certain and its absence is not: the most that one layer of
-the network reads and writes (B,D,h,w), or, where probabilities are made at the picture's own size (tiles, scales, mirror,
-accelerators), COPIES arrays (B,C,H,W) of them: logits, probabilities and one on the way.
+The memory of evaluation is a lower bound, so that an error is certain and its absence is not: the most that one layer
+of the network reads and writes (B,D,h,w), or, where probabilities are made at the picture's own size (tiles, scales,
+mirror, accelerators), COPIES arrays (B,C,H,W) of them: logits, probabilities and one on the way.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def refuse_too_large(
     advice = next(fitting, "inference.tile=256 inference.batch=1, and free some memory")
     raise ConfigError(
         f"inference: evaluating a picture of {size[1]}x{size[0]} with {classes} classes needs at least "
-        f"{need(inference) / 2**30:.1f} GiB (inference.batch = {inference.batch}, inference.tile = {inference.tile}), and "
-        f"{free / 2**30:.1f} GiB are free; set {advice}"
+        f"{need(inference) / 2**30:.1f} GiB (inference.batch = {inference.batch}, inference.tile = {inference.tile}), "
+        f"and {free / 2**30:.1f} GiB are free; set {advice}"
     )
 
 

@@ -60,8 +60,8 @@ def inspect(
     """Inspect the data set of a configuration; `guessed`: find the format by the layout of the folder.
 
     `limit` pictures of each split are opened, 0 = all; `new_splits` are those that lists will be written of afterwards.
-    Raises DataError where nothing can be inspected or no lists can be written, ConfigError for a wrong format, option or
-    class name.
+    Raises DataError where nothing can be inspected or no lists can be written, ConfigError for a wrong format, option
+    or class name.
     """
     began = time.perf_counter()
     root = Path(config.root)
@@ -97,17 +97,17 @@ def inspect(
 
 
 def _listed(listing: Listing) -> Iterator[tuple[str, Item]]:
-    yield from ((split, item) for split, items in listing.splits.items() for item in items)
+    yield from ((name, item) for name, items in listing.splits.items() for item in items)
 
 
 def _unique(listing: Listing, limit: int) -> list[tuple[Item, tuple[str, ...]]]:
     """Each item once, with the splits it belongs to: lists of a set overlap."""
     found: dict[Any, tuple[Item, list[str]]] = {}
-    for split, items in listing.splits.items():
+    for name, items in listing.splits.items():
         made_up = items[0].image is None
         most = min(limit or MADE_UP, MADE_UP) if made_up else limit or len(items)
         for item in spread(items, most):
-            found.setdefault((item.image, item.target, item.index if made_up else 0), (item, []))[1].append(split)
+            found.setdefault((item.image, item.target, item.index if made_up else 0), (item, []))[1].append(name)
     return [(item, tuple(splits)) for item, splits in found.values()]
 
 
@@ -119,7 +119,7 @@ def _looks(
     done = 0
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         while part := list(islice(waiting, AT_ONCE)):
-            for one in pool.map(lambda pair: look(*pair, source), part):
+            for one in pool.map(lambda pair: look(pair[0], pair[1], source), part):
                 done += 1
                 progress(done, len(items))
                 yield one
@@ -165,9 +165,11 @@ def _findings(
     found += rules.masks(looks, root, labels if listing.source else None)
     found += rules.depth(tables["depth"]) + rules.tags(tables["tags"]) + rules.void(tables["ignored"])
     if labels is not None:
+        found += rules.table(labels)
         if listing.source:
             found += rules.strays(tables["strays"], labels, looks, root)
         found += rules.classes(tables["classes"], looks, labels, root, train or _only(listing), whole=whole)
+        found += rules.absent_elsewhere(tables["classes"], tuple(listing.splits), train) if whole else []
     return found
 
 

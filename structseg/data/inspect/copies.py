@@ -109,30 +109,45 @@ def shared(looks: Sequence[Look]) -> dict[tuple[str, str], list[int]]:
 
 def findings(looks: Sequence[Look], same: Pairs, similar: Pairs, root: Path) -> list[Finding]:
     """Leaks across splits as warnings; copies within one, and lists that overlap, as notes."""
-    found = []
-    both_same = set(map(tuple, same.tolist()))
-    only_similar = np.array([pair for pair in similar.tolist() if tuple(pair) not in both_same], np.int64).reshape(-1, 2)
-    for (a, b), places in shared(looks).items():
-        named = [shown(looks[place].item.image, root) for place in places]
-        leak = _apart(a, b)
-        text = f"{counted(len(places), 'picture')} in both '{a}' and '{b}'"
-        text += ": scores are too good; take them out of one" if leak else " (one list holds part of the other)"
-        found.append(about(WARNING if leak else NOTE, "leak" if leak else "overlap", text, named))
-    for kind, word, pairs in (("leak", "the same file", same), ("near leak", "nearly the same picture", only_similar)):
+    exactly = set(map(tuple, same.tolist()))
+    only = np.array([pair for pair in similar.tolist() if tuple(pair) not in exactly], np.int64).reshape(-1, 2)
+    found = _listed_twice(looks, root)
+    for kind, word, pairs in (("leak", "the same file", same), ("near leak", "nearly the same picture", only)):
         for (a, b), both in across(looks, pairs).items():
             count = len({second for _, second in both})
-            named = [f"{shown(looks[i].item.image, root)} = {shown(looks[j].item.image, root)}" for i, j in both]
             text = f"{word} in '{a}' and '{b}': {counted(count, 'picture')} of '{b}'; scores on it are too good"
-            found.append(about(WARNING, kind, text, named))
+            found.append(about(WARNING, kind, text, _named(looks, both, root)))
     within = [(a, b) for a, b in similar.tolist() if set(looks[a].splits) & set(looks[b].splits)]
     if within:
-        numbers = clusters(len(looks), np.array(within, np.int64))
-        sizes = np.bincount(numbers)
-        named = [f"{shown(looks[a].item.image, root)} = {shown(looks[b].item.image, root)}" for a, b in within]
-        exactly = len(both_same & set(within))
-        text = f"{int(sizes[sizes > 1].sum())} pictures have a near copy in their own split ({counted(int((sizes > 1).sum()), 'group')}"
-        text += f", {exactly} exact copies): " if exactly else "): "
-        found.append(about(NOTE, "near copies", text + "they count for less than their number", named))
+        sizes = np.bincount(clusters(len(looks), np.array(within, np.int64)))
+        groups = counted(int((sizes > 1).sum()), "group")
+        copies = len(exactly & set(within))
+        groups += f", {counted(copies, 'exact copy', 'exact copies')}" if copies else ""
+        text = f"{int(sizes[sizes > 1].sum())} pictures have a near copy in their own split ({groups}): "
+        text += "they count for less than their number"
+        found.append(about(NOTE, "near copies", text, _named(looks, within, root)))
+    return found
+
+
+def _named(looks: Sequence[Look], pairs: Sequence[tuple[int, int]], root: Path) -> list[str]:
+    return [f"{shown(looks[a].item.image, root)} = {shown(looks[b].item.image, root)}" for a, b in pairs]
+
+
+def _listed_twice(looks: Sequence[Look], root: Path) -> list[Finding]:
+    """Pictures that stand in two lists: a leak where one is trained on and the other scored, else a note."""
+    found, overlaps = [], []
+    for (a, b), places in shared(looks).items():
+        named = [shown(looks[place].item.image, root) for place in places]
+        if _apart(a, b):
+            text = (
+                f"{counted(len(places), 'picture')} in both '{a}' and '{b}': scores are too good; take them out of one"
+            )
+            found.append(about(WARNING, "leak", text, named))
+        elif "trainval" not in (a, b):
+            overlaps.append(f"'{a}' and '{b}' {len(places)}")
+    if overlaps:
+        more = f", and {len(overlaps) - 3} more pairs" if len(overlaps) > 3 else ""
+        found.append(Finding(NOTE, "overlap", f"lists that share pictures: {', '.join(overlaps[:3])}{more}"))
     return found
 
 

@@ -87,7 +87,7 @@ def values(looks: Sequence[Look], labels: Labels | None) -> list[dict[str, Any]]
         for value, count in zip(one.values.tolist(), one.counts.tolist(), strict=True):
             pixels[is_colour(one), value] += count
             pictures[is_colour(one), value] += 1
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "value": name_of(value, colour=colour),
             "meaning": _meaning(value, labels, colour=colour),
@@ -96,7 +96,7 @@ def values(looks: Sequence[Look], labels: Labels | None) -> list[dict[str, Any]]
         }
         for (colour, value), count in sorted(pixels.items())
     ]
-    return rows if len(rows) <= 4 * MOST_ROWS else sorted(rows, key=lambda row: -int(row["pixels"]))[: 4 * MOST_ROWS]
+    return rows if len(rows) <= 4 * MOST_ROWS else sorted(rows, key=lambda row: -row["pixels"])[: 4 * MOST_ROWS]
 
 
 def _meaning(value: int, labels: Labels | None, *, colour: bool) -> str | None:

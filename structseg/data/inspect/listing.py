@@ -14,11 +14,11 @@ from typing import Any
 
 from structseg import build
 from structseg.config import DataConfig
+from structseg.data import open_format
 from structseg.data.formats import Format
 from structseg.data.formats.pairs import LAYOUTS, TABLES, Pairs
 from structseg.data.inspect import loose
 from structseg.data.inspect.findings import BREAKS, WARNING, Finding, about, counted, shown
-from structseg.data import open_format
 from structseg.errors import ConfigError, DataError
 from structseg.types import Item
 
@@ -41,7 +41,7 @@ def guess(root: Path) -> str:
     for name in build.names("data.formats"):
         if name != "pairs" and vars(build.find("data.formats", name))["fits"](root):
             return name
-    return "pairs" if _pairs(root, DataConfig()).splits() else ""
+    return "pairs" if Pairs.fits(root) and _pairs(root, DataConfig()).splits() else ""
 
 
 def list_items(config: DataConfig, *, guessed: bool) -> Listing:
@@ -51,8 +51,10 @@ def list_items(config: DataConfig, *, guessed: bool) -> Listing:
     """
     root = Path(config.root)
     name = guess(root) if guessed else config.format
+    if name in ("", "pairs") and guessed and (inner := _inner(root)):
+        raise DataError(f"{root}: data sets lie below it: {', '.join(inner)}; inspect one of these folders")
     if not name:
-        return _loose(root)
+        return _loose(root, loose.find(root))
     config = replace(config, format=name)
     findings: list[Finding] = []
     source: Format | None
@@ -69,8 +71,12 @@ def list_items(config: DataConfig, *, guessed: bool) -> Listing:
         splits[split], found = _items(lister, split, root)
         findings += found
     splits = {split: items for split, items in splits.items() if items}
+    if guessed and not any(item.target for items in splits.values() for item in items):
+        found_loose = loose.find(root)
+        if found_loose.pairs:  # what looked like the layout has its masks elsewhere
+            return _loose(root, found_loose)
     if not splits and not findings:
-        raise DataError(f"{root}: laid out as {name}, but there is no split in it; expected {LAYOUTS}")
+        raise DataError(f"{root}: laid out as {name}, but no split in it has a picture")
     return Listing(name, source, splits, tuple(findings))
 
 
@@ -85,7 +91,9 @@ def _items(source: Format, split: str, root: Path) -> tuple[tuple[Item, ...], li
     if not bare or any(_made(source, item) for item in items[:1]):
         return items, []
     level = WARNING if len(bare) == len(items) else BREAKS
-    text = f"split '{split}': {counted(len(bare), 'picture')} of {len(items)} without mask: fine to predict, not to train"
+    text = (
+        f"split '{split}': {counted(len(bare), 'picture')} of {len(items)} without mask: fine to predict, not to train"
+    )
     return items, [about(level, "bare", text, bare)]
 
 
@@ -139,10 +147,7 @@ def _pairs(root: Path, config: DataConfig) -> Any:
 # ------------------------------------------------------------------------------------------------ no layout
 
 
-def _loose(root: Path) -> Listing:
-    if inner := _inner(root):
-        raise DataError(f"{root}: data sets lie below it: {', '.join(inner)}; inspect one of these folders")
-    found = loose.find(root)
+def _loose(root: Path, found: loose.Loose) -> Listing:
     if not found.pairs:
         raise DataError(_nothing(root, found))
     items = tuple(Item(name, image, mask, index=i) for i, (name, (image, mask)) in enumerate(found.pairs.items()))
@@ -165,8 +170,8 @@ def _nothing(root: Path, found: loose.Loose) -> str:
         return f"{root}: no pictures in it or below it; looked for {_looked_for()}"
     if not found.bare_masks:
         return (
-            f"{root}: {counted(found.pictures, 'picture')} but no masks; structseg predict works on them, training needs "
-            f"a mask for each; looked for {_looked_for()}"
+            f"{root}: {counted(found.pictures, 'picture')} but no masks; structseg predict works on them, training "
+            f"needs a mask for each; looked for {_looked_for()}"
         )
     if not found.bare_images:
         return f"{root}: {counted(found.pictures, 'mask')} but no pictures; give the folder that holds both"
@@ -177,10 +182,15 @@ def _nothing(root: Path, found: loose.Loose) -> str:
 
 
 def _inner(root: Path) -> list[str]:
-    """Up to five folders one or two levels below that some format fits."""
+    """Up to five folders one or two levels below that a format other than pairs fits."""
     places = sorted(path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.is_dir())
     found = [(path, guess(path)) for path in places[:500]]
-    return [f"{shown(path, root)} ({name})" for path, name in found if name][:5]
+    outer = [path for path, name in found if name not in ("", "pairs")]
+    return [
+        f"{shown(path, root)} ({name})"
+        for path, name in found
+        if path in outer and not any(parent in outer for parent in path.parents)
+    ][:5]
 
 
 def _looked_for() -> str:

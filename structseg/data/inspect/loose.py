@@ -8,7 +8,6 @@ values. The two trees with the most matching names are taken; a common beginning
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from itertools import islice
@@ -114,8 +113,9 @@ def _keys(folder: Path, paths: list[Path]) -> dict[str, Path]:
 
 def _common_end(names: list[str]) -> str:
     """What all names end with, from a separator and a letter on: "_leftImg8bit", "_gtFine_labelIds", or ""."""
-    end = os.path.commonprefix([name[::-1] for name in names])[::-1]
-    match = re.search(r"[-_. ][a-zA-Z]\w*$", end)
+    first, last = min(name[::-1] for name in names), max(name[::-1] for name in names)  # all others lie between
+    same = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), None)
+    match = re.search(r"[-_. ][a-zA-Z]\w*$", first[:same][::-1])
     return match[0] if match else ""
 
 

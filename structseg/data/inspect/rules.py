@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from structseg.data.inspect.count import class_pixels, is_colour
 from structseg.data.inspect.findings import BREAKS, NOTE, WARNING, Finding, about, counted, shown
 from structseg.data.inspect.look import Look
-from structseg.data.labels import default_palette
+from structseg.data.labels import VOID, default_palette
 from structseg.types import Labels
 
 RARE_SHARE = 1e-3  # of the labelled pixels: a class below it needs weights, crops or luck
@@ -70,9 +71,13 @@ def masks(looks: Sequence[Look], root: Path, labels: Labels | None) -> list[Find
         text = "grey masks hold the brightness of palette colours: a palette mask was read as a picture and saved; "
         text += "save the palette's indices (or the colours as RGB) instead"
         found.append(about(WARNING, "palette as grey", text, [shown(one.item.target, root) for one in grey]))
-    blurred = [one for one in looks if one.distinct > MANY_VALUES and not (labels and one.distinct <= len(labels.values))]
+    blurred = [
+        one for one in looks if one.distinct > MANY_VALUES and not (labels and one.distinct <= len(labels.values))
+    ]
     if blurred:
-        text = f"{counted(len(blurred), 'mask')} with {max(one.distinct for one in blurred)} distinct values or colours: "
+        text = (
+            f"{counted(len(blurred), 'mask')} with {max(one.distinct for one in blurred)} distinct values or colours: "
+        )
         text += "resized with smoothing, saved lossily, or instances instead of classes"
         found.append(about(WARNING, "blurred", text, [shown(one.item.target, root) for one in blurred]))
     kinds = {one.mask_kind for one in looks if one.mask_kind}
@@ -119,9 +124,20 @@ def _unlabelled(looks: Sequence[Look], labels: Labels, root: Path) -> list[Findi
         return []
     named = [shown(one.item.target, root) or one.item.name for one in bare]
     if len(bare) == len(counted_pixels):
-        text = f"no mask has a pixel with a label: check label table {shown(Path(labels.source), root)} and what is ignored"
+        text = f"no mask has a pixel with a label: check table {shown(Path(labels.source), root)} and what is ignored"
         return [about(BREAKS, "no labels", text, named)]
     return [about(WARNING, "empty mask", f"{counted(len(bare), 'mask')} without a single labelled pixel", named)]
+
+
+def table(labels: Labels) -> list[Finding]:
+    """Classes that look like "no label" by their name, and are learned like any other."""
+    words = re.compile(rf"(?i)\b({'|'.join(VOID)})\b")
+    named = [name for name in labels.names if words.search(name)]
+    if not named:
+        return []
+    text = f"class {_listed([repr(name) for name in named])} is learned like any other; if it means 'no label', "
+    text += f"list it under ignore in {Path(labels.source).name}"
+    return [Finding(WARNING, "void class", text, tuple(named), len(named))]
 
 
 def void(shares: dict[str, float]) -> list[Finding]:
@@ -131,23 +147,33 @@ def void(shares: dict[str, float]) -> list[Finding]:
 
 def names_of_splits(names: Sequence[str]) -> tuple[str, list[Finding]]:
     """The split that would be trained on, and what is missing for a run with the defaults."""
-    found = []
     train = next((name for name in names if name == "train"), "")
     if not train:
         train = next((name for name in names if name.startswith("train")), "")
-        text = f"no split 'train' (splits here: {', '.join(names)}); "
-        text += f"set data.train={train}" if train else "fine to evaluate, not to train"
-        found.append(Finding(WARNING, "no train", text))
-    if len(names) == 1 and train:
+        text = f"no split 'train' (splits here: {', '.join(names[:6])}): "
+        text += f"set data.train={train}" if train else "fine to score and predict; to train, give lists of splits"
+        return train, [Finding(WARNING, "other train" if train else "no train", text)]
+    if len(names) == 1:
         text = f"'{names[0]}' is the only split: nothing to evaluate on; --make-split val=0.1 writes lists"
-        found.append(Finding(WARNING, "one split", text))
-    elif "test" not in names and "val" in names:
-        text = "no split 'test': set evaluation.split=val, and expect scores to be a little too good"
-        found.append(Finding(NOTE, "no test", text))
-    elif "val" not in names and "test" in names:
+        return train, [Finding(WARNING, "one split", text)]
+    if "test" not in names and "val" in names:
+        text = "no split 'test': scores come from val (evaluation.split=val), on which weights are chosen, too"
+        return train, [Finding(NOTE, "no test", text)]
+    if "val" not in names and "test" in names:
         text = "no split 'val': cut one off train, or set evaluation.every=0 and take the last weights"
-        found.append(Finding(NOTE, "no val", text))
-    return train, found
+        return train, [Finding(NOTE, "no val", text)]
+    return train, []
+
+
+def absent_elsewhere(rows: Sequence[dict[str, Any]], names: Sequence[str], train: str) -> list[Finding]:
+    """Classes that a split of scores lacks: they count as nothing there."""
+    found = []
+    for split in names:
+        absent = [row["name"] for row in rows if not row["pictures"][split] and row["pictures"].get(train)]
+        if split in ("val", "test") and absent and len(absent) < len(rows):
+            text = f"{_listed(absent)} in no mask of split '{split}', which says nothing about such a class"
+            found.append(Finding(NOTE, "absent class in scores", text, tuple(absent), len(absent)))
+    return found
 
 
 def depth(found: dict[str, Any] | None) -> list[Finding]:
@@ -161,7 +187,9 @@ def depth(found: dict[str, Any] | None) -> list[Finding]:
         text = f"no depth beyond {100 * found['greatest']:.1f} cm: the unit is perhaps wrong"
         listed.append(Finding(WARNING, "depth unit", text))
     if found["empty"]:
-        listed.append(Finding(WARNING, "empty depth", f"{counted(found['empty'], 'depth map')} without any measurement"))
+        listed.append(
+            Finding(WARNING, "empty depth", f"{counted(found['empty'], 'depth map')} without any measurement")
+        )
     return listed
 
 
@@ -173,7 +201,9 @@ def tags(found: dict[str, Any] | None) -> list[Finding]:
         text = f"{_listed(found['unknown'])} among the tags, but no class of the label table has that name"
         listed.append(Finding(BREAKS, "unknown tag", text))
     if found["not_in_mask"] or found["not_tagged"]:
-        text = f"tags against masks: {found['not_in_mask']} tags without a pixel, {found['not_tagged']} classes untagged"
+        text = (
+            f"tags against masks: {found['not_in_mask']} tags without a pixel, {found['not_tagged']} classes untagged"
+        )
         listed.append(Finding(WARNING, "tags", text, tuple(found["files"]), found["not_in_mask"] + found["not_tagged"]))
     return listed
 

@@ -27,7 +27,9 @@ RAREST, SPREAD, COPIES = 6, 6, 6
 WIDTH = 320  # pixels, at most
 
 
-def contact_sheet(looks: Sequence[Look], labels: Labels | None, source: Format | None, root: Path) -> list[dict[str, Any]]:
+def contact_sheet(
+    looks: Sequence[Look], labels: Labels | None, source: Format | None, root: Path
+) -> list[dict[str, Any]]:
     """Pictures with their masks laid over them, and why each was chosen."""
     rows = []
     for place, why in _chosen(looks, labels).items():

@@ -56,7 +56,9 @@ def _of_values(looks: Sequence[Look], root: Path) -> str:
     rows = []
     for place, value in enumerate(kept):
         name = names.get(value) or _plain(value, kept)
-        rows.append(_class(name, palette.get(value, spare[place]), f"values = [{value}]", void=name.lower().split()[0] in VOID))
+        rows.append(
+            _class(name, palette.get(value, spare[place]), f"values = [{value}]", void=name.lower().split()[0] in VOID)
+        )
     return "\n".join([*head, *rows]) + "\n"
 
 
