@@ -23,7 +23,7 @@ from structseg.training.state import State
 from structseg.types import Batch, Output
 
 GOOD = 0.95  # share of right pixels at which the batch is known by heart
-STEPS, SECONDS, EVERY = 150, 40.0, 10
+STEPS, SECONDS, EVERY = 100, 40.0, 10
 BATCH = 4  # pictures, at most
 
 
@@ -63,9 +63,9 @@ class Overfit:
         found = []
         if self.labelled < 0.05:
             found.append(f"only {100 * self.labelled:.1f} % of the pixels have a label: see structseg inspect")
-        if self.error or after > before:
+        if self.error or after > 1.05 * before:
             found.append(f"the steps are too large: optim.lr={rate / 10:g}, optim.clip=1.0")
-        if self.state == "broken" and not self.error and after <= before:
+        if self.state == "broken" and not self.error and after <= 1.05 * before:
             found.append(f"the steps are too small: optim.lr={10 * rate:g}")
         if self.state == "caution":
             found.append(f"it learns, but slowly: try optim.lr={3 * rate:g}, or it needs more steps")

@@ -140,7 +140,7 @@ def _listed_twice(looks: Sequence[Look], root: Path) -> list[Finding]:
         named = [shown(looks[place].item.image, root) for place in places]
         if _apart(a, b):
             text = (
-                f"{counted(len(places), 'picture')} in both '{a}' and '{b}': scores are too good; take them out of one"
+                f"{counted(len(places), 'picture')} in both '{a}' and '{b}': scores are too good; remove them from one"
             )
             found.append(about(WARNING, "leak", text, named))
         elif "trainval" not in (a, b):

@@ -137,6 +137,8 @@ def strays(looks: Sequence[Look], labels: Labels, root: Path) -> list[dict[str, 
     found: dict[str, list[tuple[int, str]]] = {}
     for one in looks:
         known = table_of(labels, colour=is_colour(one))
+        if is_colour(one) and not known:
+            continue  # the table has no colours, which is another finding
         for value, count in zip(one.values.tolist(), one.counts.tolist(), strict=True):
             if value not in known:
                 name = name_of(value, colour=is_colour(one))

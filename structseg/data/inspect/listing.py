@@ -7,8 +7,9 @@ of pairs the files without partner are listed here, and a layout that no format 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,18 @@ class Listing:
 
 def guess(root: Path) -> str:
     """The name of the first format whose layout fits, the most special first; "" where none does."""
-    for name in build.names("data.formats"):
-        if name != "pairs" and vars(build.find("data.formats", name))["fits"](root):
+    for name, fits in _layouts().items():
+        if fits(root):
             return name
     return "pairs" if Pairs.fits(root) and _pairs(root, DataConfig()).splits() else ""
+
+
+@cache
+def _layouts() -> dict[str, Callable[[Path], bool]]:
+    """Format -> whether a folder is laid out like it, for all but the most general one."""
+    names = (name for name in build.names("data.formats") if name != "pairs")
+    found: dict[str, Any] = {name: build.find("data.formats", name) for name in names}
+    return {name: layout.fits for name, layout in found.items()}
 
 
 def list_items(config: DataConfig, *, guessed: bool) -> Listing:
@@ -194,5 +203,5 @@ def _inner(root: Path) -> list[str]:
 
 
 def _looked_for() -> str:
-    names = [name for name in build.names("data.formats") if name not in ("pairs", "scenes")]
+    names = [name for name in _layouts() if name != "scenes"]
     return f"{LAYOUTS}, and the layouts of {', '.join(names)}"

@@ -15,7 +15,7 @@ from structseg.types import Labels
 
 RARE_SHARE = 1e-3  # of the labelled pixels: a class below it needs weights, crops or luck
 RARE_PICTURES = 5
-MANY_VOID = 0.3  # share of pixels without label
+MANY_VOID = 0.4  # share of pixels without label
 FARTHEST = 200.0  # metres: beyond it the unit is wrong
 MANY_VALUES = 64  # distinct values of a grey mask that was smoothed or is a picture
 
