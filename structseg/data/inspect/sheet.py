@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from PIL import Image
 
 from structseg.data.fingerprint import spread_places
 from structseg.data.formats import Format
-from structseg.data.inspect.count import class_pixels
+from structseg.data.inspect.count import class_pixels, is_colour
 from structseg.data.inspect.findings import shown
 from structseg.data.inspect.look import Look
 from structseg.data.labels import apply
@@ -88,9 +89,18 @@ def _read(one: Look, labels: Labels | None, source: Format | None) -> tuple[UInt
     if labels is None or path is None or path.suffix.lower() not in SUFFIXES:
         return image, None
     try:
-        return image, apply(read_raw(path).values, labels, path)
+        return image, apply(read_raw(path).values, _with_strays(labels, one), path)
     except DataError:
         return image, None
+
+
+def _with_strays(labels: Labels, one: Look) -> Labels:
+    """The table, values of this mask that it lacks ignored, so that a mask with strays can be shown."""
+    if is_colour(one):
+        return labels
+    known = dict(labels.values)
+    more = tuple((value, labels.ignore_index) for value in one.values.tolist() if value not in known)
+    return replace(labels, values=(*labels.values, *more))
 
 
 def _drawn(image: UInt8, target: UInt8, labels: Labels) -> UInt8:
