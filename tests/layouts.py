@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from structseg.config import DataConfig
+from structseg.data import open_format
 from structseg.data.labels import default_palette
+from structseg.errors import ConfigError, DataError
+from structseg.types import Sample
 
 SIZE = (6, 8)  # height, width
 Rows = Sequence[Sequence[int]] | np.ndarray | int
@@ -45,6 +50,20 @@ def halves(left: int, right: int, void: int | None = None) -> np.ndarray:
     if void is not None:
         rows[:, 3] = void
     return rows
+
+
+def read_all(name: str, root: Path, split: str, **keys: Any) -> list[Sample]:
+    source = open_format(DataConfig(format=name, root=str(root), **keys))
+    return [source.read(item) for item in source.items(split)]
+
+
+def fails(name: str, root: Path, *parts: str, split: str = "train", **keys: Any) -> None:
+    """Reading a split is refused in one line with all of `parts` in it."""
+    with pytest.raises((DataError, ConfigError)) as caught:
+        read_all(name, root, split, **keys)
+    for part in parts:
+        assert part in str(caught.value), str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def pairs(root: Path) -> None:

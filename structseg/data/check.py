@@ -26,7 +26,7 @@ class SplitCheck:
         if bare:
             raise DataError(
                 f"split '{split}': {len(bare)} of {len(self.items)} pictures have no mask, first {bare[0].image}; "
-                f"training and evaluation need 'image mask' on each line of the list"
+                f"training and evaluation need a mask for each (in a list: 'image mask' on each line)"
             )
         self.looked = 0
         self.pixels = np.zeros(256, np.int64)  # by class id

@@ -68,8 +68,8 @@ def fill(points: NDArray[np.float64], mask: Mask) -> None:
     crossing = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
     columns = np.clip(np.ceil(crossing - 0.5), left, right).astype(np.intp) - left  # first centre right of the crossing
     flips = np.bincount((rows - top) * (width + 1) + columns, minlength=height * (width + 1))
-    inside = np.cumsum(flips.reshape(height, width + 1), axis=1)[:, :width] & 1
-    mask[top:below, left:right] |= inside.astype(bool)
+    odd = flips.reshape(height, width + 1).astype(np.uint8)  # may wrap around: only parity counts
+    mask[top:below, left:right] |= (np.cumsum(odd, axis=1, dtype=np.uint8)[:, :width] & 1).view(bool)
 
 
 def _corners(points: NDArray[np.float64], size: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:

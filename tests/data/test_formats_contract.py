@@ -14,6 +14,7 @@ import pytest
 from structseg import build
 from structseg.config import DataConfig
 from structseg.data import Format, check_split, fingerprint, frequencies, open_format
+from structseg.data.loader import Augmentation, batches
 from structseg.errors import DataError
 
 NAMES = tuple(build.names("data.formats"))
@@ -128,6 +129,22 @@ def test_splits_without_masks_are_listed_and_not_trained_on(name: str, split: st
     ) as caught:
         check_split(source, split)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "what"), [("cityscapes", "instances"), ("nyuv2", "depth")])
+def test_streams_decode_only_what_they_carry(name: str, what: str, tmp_path: Path) -> None:
+    source = opened(name, tmp_path)
+    items = source.items("train")
+    settings: dict[str, Any] = {"seed": 0, "stream": "labeled", "batch": 2, "start": 0, "stop": 1}
+    settings["augmentation"] = Augmentation(crop=(4, 4))
+    (batch,) = batches(source, items, extra=(what,), **settings)
+    assert batch.extra[what].shape == (2, 4, 4)
+    for item in items:
+        getattr(item, what).write_bytes(b"no picture")
+    (batch,) = batches(source, items, **settings)
+    assert not batch.extra
+    with pytest.raises(DataError, match="not a picture that can be read"):
+        next(batches(source, items, extra=(what,), **settings))
 
 
 @pytest.mark.parametrize("name", ON_DISK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 from structseg.config import Config, InferenceConfig
 from structseg.errors import ConfigError, DataError
 from structseg.inference.predict import find_pictures, predict, predict_files
-from structseg.types import UInt8
+from structseg.types import Labels, Prediction, UInt8
 
 
 def save(path: Path, target: UInt8) -> Path:
@@ -129,3 +130,23 @@ def test_a_damaged_file_is_named_when_its_turn_comes(folder: Path) -> None:
     assert next(found).name == "a/one"
     with pytest.raises(DataError, match=r"two\.PNG: damaged or cut off"):
         next(found)
+
+
+def test_raw_ids_are_the_first_raw_value_of_each_class(tmp_path: Path) -> None:
+    labels = Labels(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), ((9, 255), (7, 1), (255, 0), (4, 1), (11, 2)))
+    classes = np.array([[0, 1], [2, 1]], np.uint8)
+    prediction = Prediction("x", classes, labels)
+    for ids, expected in {"class": classes, "raw": np.array([[255, 7], [11, 7]])}.items():
+        prediction.save(tmp_path, ids=ids)
+        with Image.open(tmp_path / "index" / "x.png") as index:
+            assert index.mode == "L"
+            np.testing.assert_array_equal(np.array(index), expected)
+    wide = replace(labels, values=((0, 0), (256, 1), (11, 2)))
+    Prediction("x", classes, wide).save(tmp_path, ids="raw")
+    with Image.open(tmp_path / "index" / "x.png") as index:
+        assert index.mode == "I;16"
+        np.testing.assert_array_equal(np.array(index), [[0, 256], [11, 256]])
+    bare = replace(labels, values=((0, 0), (1, 1)), source="t.toml")
+    with pytest.raises(DataError, match=r"t\.toml: class 'c' has no raw value, only colours"):
+        Prediction("y", classes, bare).save(tmp_path, ids="raw")
+    assert not list(tmp_path.rglob("y.*"))

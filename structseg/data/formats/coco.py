@@ -96,10 +96,11 @@ class COCO:
         sample = read_item(replace(item, target=None), self.labels)
         if item.target is None or item.image is None:
             return sample
-        size, found = self._objects(item)
-        if sample.image.shape[:2] != size:
-            (h, w), (height, width) = sample.image.shape[:2], size
+        _, height, width = self._index(item.target).images[item.index]
+        if sample.image.shape[:2] != (height, width):
+            h, w = sample.image.shape[:2]
             raise DataError(f"{item.image} is {w}x{h}, but {item.target} says that it is {width}x{height}")
+        size, found = self._objects(item.target, item.index)
         target, instances = draw(found, size, dict(self.labels.values)[0], self.labels.ignore_index)
         present = dict.fromkeys(index for index, crowd, _ in found if not crowd and index < self.labels.num_classes)
         return replace(
@@ -109,7 +110,7 @@ class COCO:
     def read_target(self, item: Item) -> UInt8 | None:
         if item.target is None:
             return None
-        size, found = self._objects(item)
+        size, found = self._objects(item.target, item.index)
         return draw(found, size, dict(self.labels.values)[0], self.labels.ignore_index)[0]
 
     def _file(self, split: str) -> Path:
@@ -139,14 +140,13 @@ class COCO:
                     f"categories of your own, the same in every file, need data.options.classes='own'"
                 )
 
-    def _objects(self, item: Item) -> tuple[tuple[int, int], list[Object]]:
+    def _objects(self, file: Path, place: int) -> tuple[tuple[int, int], list[Object]]:
         """Height and width of a picture as the file says, and its objects of chosen categories."""
-        file = item.target or Path()
         index = self._index(file)
-        _, height, width = index.images[item.index]
+        _, height, width = index.images[place]
         classes = dict(self.labels.values)
         found = []
-        for entry in index.read(item.index):
+        for entry in index.read(place):
             raw = self.raw.get(entry["category_id"], entry["category_id"])
             if raw in self.drawn:
                 mask = to_mask(entry["segmentation"], (height, width), f"{file}: annotation {entry['id']}")

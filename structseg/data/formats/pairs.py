@@ -68,8 +68,10 @@ class Pairs:
     @staticmethod
     def fits(root: Path) -> bool:
         """Two folders of pictures and masks, or a label table with another text file, which may be a list."""
-        pairs = [*(("images/*", f"{name}/*") for name in MASKS), *(("*/images", f"*/{name}") for name in MASKS)]
-        if any(_folder_matching(root, images) and _folder_matching(root, masks) for images, masks in pairs):
+        splits = _folders(root / "images")
+        if any(splits & _folders(root / name) for name in MASKS):
+            return True
+        if any("images" in (inside := _folders(root / name)) and inside & set(MASKS) for name in _folders(root)):
             return True
         texts = {file.name for file in root.glob("*.txt")}
         return bool(texts - set(TABLES)) and any((root / name).is_file() for name in TABLES)
@@ -154,8 +156,12 @@ def _matching(root: Path, template: str) -> tuple[str, ...]:
     return tuple(sorted({match[1] for match in found if match and (root / match[0]).is_dir()}))
 
 
-def _folder_matching(root: Path, pattern: str) -> bool:
-    return any(path.is_dir() for path in root.glob(pattern))
+def _folders(path: Path) -> set[str]:
+    """Names of the folders in a folder; unlike a glob, asks nothing about its files, of which there may be many."""
+    if not path.is_dir():
+        return set()
+    with os.scandir(path) as entries:
+        return {entry.name for entry in entries if entry.is_dir()}
 
 
 def _stems(folder: Path, suffix: str) -> dict[str, Path]:

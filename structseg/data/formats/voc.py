@@ -194,11 +194,15 @@ def _read_objects(path: Path) -> Int32:
 
 
 def _xml_tags(path: Path, labels: Labels) -> tuple[str, ...]:
-    return _known(_xml_names(path), labels, str(path)) if os.path.isfile(path) else ()
+    try:
+        changed = path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return ()
+    return _known(_xml_names(path, changed), labels, str(path))
 
 
 @lru_cache(maxsize=1 << 16)  # a split is listed several times in a run
-def _xml_names(path: Path) -> tuple[str, ...]:
+def _xml_names(path: Path, changed: int) -> tuple[str, ...]:
     """The names of the objects, each once, in their order."""
     try:
         tree = ElementTree.parse(path)
