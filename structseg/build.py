@@ -8,10 +8,12 @@ like the file. Keyword-only parameters are its options. `"my_code.losses:MyLoss"
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import inspect
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Mapping
 from importlib import metadata
@@ -111,6 +113,24 @@ def versions() -> dict[str, str]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = "unknown"
+    return found
+
+
+def installed(package: str) -> str:
+    """The version of a package, "" where it is not installed. Nothing is imported."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def extras() -> dict[str, tuple[str, ...]]:
+    """Extra of structseg -> the packages that it adds; empty where structseg itself is not installed."""
+    found: dict[str, tuple[str, ...]] = {}
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        for line in metadata.requires("structseg") or ():
+            if match := re.fullmatch(r"([\w.-]+)[^;]*;.*extra == ['\"]([\w-]+)['\"].*", line):
+                found[match[2]] = (*found.get(match[2], ()), match[1])
     return found
 
 

@@ -9,7 +9,7 @@ import traceback
 
 import typer
 
-from structseg.cli import compare, config, demo, evaluate, listing, predict, score, train
+from structseg.cli import compare, config, demo, doctor, evaluate, inspect, listing, predict, score, train
 from structseg.errors import UserError, did_you_mean
 
 app = typer.Typer(
@@ -20,12 +20,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("inspect")(inspect.inspect)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("predict")(predict.predict)
 app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("list")(listing.show)
 app.add_typer(config.app, name="config")
 

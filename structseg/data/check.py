@@ -2,33 +2,77 @@
 
 from __future__ import annotations
 
-from structseg.data.fingerprint import spread
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
 from structseg.data.formats import Format
 from structseg.errors import DataError
 
 
-def check_split(source: Format, split: str, *, limit: int = 64) -> None:
-    """Read at most `limit` samples of a split that is to be trained on or scored.
+class SplitCheck:
+    """Reads samples of a split that is to be trained on or scored, a few at a time, in a fixed order.
 
     Raises DataError for a picture without mask, whatever reading a sample raises (values outside the table, sizes that
     differ, damaged files), and masks in which every pixel is ignored.
     """
-    items = source.items(split)
-    bare = [item for item in items if item.image is not None and item.target is None]
-    if bare:
-        raise DataError(
-            f"split '{split}': {len(bare)} of {len(items)} pictures have no mask, first {bare[0].image}; "
-            f"training and evaluation need a mask for each (in a list: 'image mask' on each line)"
-        )
-    chosen = spread(items, limit)
-    labelled = False
-    for item in chosen:
-        target = source.read(item).target
-        if target is None:
-            raise DataError(f"split '{split}': '{item.name}' has no mask; training and evaluation need one")
-        labelled = labelled or bool((target != source.labels.ignore_index).any())
-    if not labelled:
-        raise DataError(
-            f"split '{split}': every pixel of the {len(chosen)} masks looked at is ignored, e.g. in "
-            f"{chosen[0].target or chosen[0].name}; check label table {source.labels.source} and data.ignore"
-        )
+
+    def __init__(self, source: Format, split: str) -> None:
+        self.source, self.split = source, split
+        self.items = source.items(split)
+        bare = [item for item in self.items if item.image is not None and item.target is None]
+        if bare:
+            raise DataError(
+                f"split '{split}': {len(bare)} of {len(self.items)} pictures have no mask, first {bare[0].image}; "
+                f"training and evaluation need a mask for each (in a list: 'image mask' on each line)"
+            )
+        self.looked = 0
+        self.pixels = np.zeros(256, np.int64)  # by class id
+        self.largest = (0, 0)  # height, width of the picture with most pixels
+        self._places = halving(len(self.items))
+
+    def look(self, limit: int, *, until: float = math.inf) -> None:
+        """Read up to `limit` more samples, none after the time `until` of `time.perf_counter`."""
+        for _ in range(limit):
+            place = next(self._places, None) if time.perf_counter() < until else None
+            if place is None:
+                return
+            item = self.items[place]
+            sample = self.source.read(item)
+            if sample.target is None:
+                raise DataError(f"split '{self.split}': '{item.name}' has no mask; training and evaluation need one")
+            self.looked += 1
+            self.pixels += np.bincount(sample.target.ravel(), minlength=256)
+            height, width = sample.target.shape
+            self.largest = max(self.largest, (height, width), key=lambda size: size[0] * size[1])
+
+    def refuse_unlabelled(self) -> None:
+        """Raise DataError where no pixel of what was looked at has a label."""
+        labels, first = self.source.labels, self.items[0]
+        if not self.pixels[: labels.num_classes].any():
+            raise DataError(
+                f"split '{self.split}': every pixel of the {self.looked} masks looked at is ignored, e.g. in "
+                f"{first.target or first.name}; check label table {labels.source} and data.ignore"
+            )
+
+
+def check_split(source: Format, split: str, *, limit: int = 64) -> None:
+    """Read at most `limit` samples of a split; raises DataError as `SplitCheck` does."""
+    check = SplitCheck(source, split)
+    check.look(limit)
+    check.refuse_unlabelled()
+
+
+def halving(count: int) -> Iterator[int]:
+    """Each of 0 to count - 1 once: the ends, the middle, the middles between these, and so on; any beginning of it is
+    an even spread."""
+    yield from range(min(count, 1))
+    if count > 1:
+        yield count - 1
+    gaps = [(0, count - 1)]
+    while gaps:
+        inner = [(low, (low + high) // 2, high) for low, high in gaps if high - low > 1]
+        yield from (middle for _, middle, _ in inner)
+        gaps = [gap for low, middle, high in inner for gap in ((low, middle), (middle, high))]

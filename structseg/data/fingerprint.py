@@ -71,9 +71,14 @@ def _blocks(file: BinaryIO, size: int) -> bytes:
 
 def spread(items: Sequence[Item], limit: int) -> tuple[Item, ...]:
     """At most `limit` items, evenly over the whole sequence, the first and the last among them."""
-    if len(items) <= limit:
-        return tuple(items)
-    return tuple(items[int(place)] for place in np.linspace(0, len(items) - 1, limit))
+    return tuple(items[place] for place in spread_places(len(items), limit))
+
+
+def spread_places(count: int, limit: int) -> tuple[int, ...]:
+    """At most `limit` of the places 0 to count - 1, evenly, the first and the last among them."""
+    if count <= limit:
+        return tuple(range(count))
+    return tuple(int(place) for place in np.linspace(0, count - 1, limit))
 
 
 def frequencies(source: Format, items: Sequence[Item], *, limit: int = 2000) -> tuple[float, ...]:

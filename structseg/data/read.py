@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,11 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from structseg.data.labels import apply
 from structseg.errors import DataError
-from structseg.types import Float32, Int32, Item, Labels, Sample, UInt8
+from structseg.types import Colour, Float32, Int32, Item, Labels, Sample, UInt8
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif"))
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # Pillow's modes of 16-bit grey
+_KINDS = {"P": "palette", "PA": "palette", "L": "grey, 8 bit", "LA": "grey, 8 bit", "1": "grey, 1 bit", "RGBA": "RGB"}
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)  # what Pillow raises on damaged files
 
 
@@ -40,11 +41,26 @@ def read_mask(path: Path, labels: Labels) -> UInt8:
     Raises DataError for a damaged file, a JPEG, colours that are not of 8 bits, a value or colour outside the table,
     RGB without colours in the table.
     """
+    return apply(read_raw(path).values, labels, path)
+
+
+class RawMask(NamedTuple):
+    """A mask as it stands in its file."""
+
+    values: NDArray[Any]  # (H,W) numbers, or (H,W,3) 8-bit colours
+    kind: str  # "palette", "grey, 8 bit", "grey, 16 bit", "grey, 1 bit" or "RGB"
+    palette: tuple[Colour, ...] = ()  # of a palette picture
+
+
+def read_raw(path: Path) -> RawMask:
+    """The numbers or colours of a mask, upright, before any label table. Raises DataError as `read_mask` does."""
     with _opened(path) as picture:
         if picture.format in ("JPEG", "MPO"):
             raise DataError(f"{path}: a mask saved as JPEG has blurred labels; save it as PNG")
-        raw = _raw(picture, _maximum(picture), path)
-    return apply(raw, labels, path)
+        flat = (picture.getpalette("RGB") or []) if picture.mode == "P" else []
+        kind = _KINDS.get(picture.mode, "grey, 16 bit" if picture.mode in _DEEP else picture.mode)
+        palette = tuple((r, g, b) for r, g, b in zip(*[iter(flat)] * 3, strict=False))
+        return RawMask(_raw(picture, _maximum(picture), path), kind, palette)
 
 
 def read_instances(path: Path) -> Int32:

@@ -39,6 +39,7 @@ def dry_run(config: Config, *, device: str = "auto") -> str:
         f"steps       {config.optim.steps} of {size} pictures, {step:.2f} s each",
         f"memory      {_memory(parts.device) / 2**30:.2f} GiB at the peak",
         f"time        about {duration(total)}",
+        *parts.warnings,
         "nothing was written (--dry-run)",
     ]
     return "\n".join(lines)

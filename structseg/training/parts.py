@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import platform
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,6 @@ from torch import Tensor, nn
 from structseg import build
 from structseg.config import Config
 from structseg.data import open_format
-from structseg.data.check import check_split
 from structseg.data.fingerprint import fingerprint, frequencies
 from structseg.data.formats import Format
 from structseg.data.loader import Augmentation, batches
@@ -27,6 +27,7 @@ from structseg.inference.device import pick_device
 from structseg.inference.evaluate import count
 from structseg.inference.predictor import Predictor
 from structseg.models.segmenter import build as build_model
+from structseg.training.preflight import Preflight, refuse_too_large, widest_layer
 from structseg.training.regimes.supervised import Term
 from structseg.training.state import State
 from structseg.types import Batch, Item, Output
@@ -43,6 +44,7 @@ class Parts:
     state: State
     device: torch.device
     about: dict[str, Any]  # plain facts that go into meta.json and every checkpoint
+    warnings: tuple[str, ...] = ()  # lines to be said once, before the first step
 
 
 def check_names(config: Config) -> None:
@@ -71,11 +73,15 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     chosen = pick_device(device)
     dataset = open_format(config.data)
     items = dataset.items(config.data.train)
-    for split in _splits(config):
-        check_split(dataset, split)
+    preflight = Preflight(dataset, _splits(config))
     torch.manual_seed(config.seed)
     model = build_model(config.model, dataset.labels.num_classes, names=dataset.labels.names)
-    logits = _try_model(config, model, dataset.labels.num_classes)
+    began = time.perf_counter()
+    logits, per_pixel = _try_model(config, model, dataset.labels.num_classes)
+    preflight.go_on(_run_seconds(config, time.perf_counter() - began, chosen))
+    scored = [split for split in _splits(config) if split != config.data.train or split == split_of(config)]
+    largest, classes = preflight.largest(scored), dataset.labels.num_classes
+    refuse_too_large(largest, classes, config.inference, chosen, per_pixel=per_pixel)
     terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
     for place, term in enumerate(terms):
         _try_loss(place, term, logits)
@@ -85,18 +91,21 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
     Predictor.from_config(model, dataset.labels, config.inference, chosen)  # wrong options show before the run begins
     state = State(regime.trained(), config.optim)
-    return Parts(config, dataset, items, regime, state, chosen, _about(config, dataset, model, terms))
+    about = _about(config, dataset, model, terms)
+    return Parts(config, dataset, items, regime, state, chosen, about, preflight.warnings(config.data.train))
 
 
-def _try_model(config: Config, model: nn.Module, num_classes: int) -> Tensor:
-    """Logits of a copy of the model for an empty batch, in training mode."""
+def _try_model(config: Config, model: nn.Module, num_classes: int) -> tuple[Tensor, float]:
+    """Logits of a copy of the model for an empty batch, in training mode, and the values that the widest layer reads
+    and writes for a pixel."""
     height, width = config.data.crop
     stride = getattr(model, "stride", 1)
     if height % stride or width % stride:
         raise ConfigError(f"data.crop = {[height, width]} is no multiple of {stride}, the stride of the model's logits")
+    tried = copy.deepcopy(model).train()
     try:
-        with torch.random.fork_rng(devices=()), torch.no_grad():
-            logits = Output(*copy.deepcopy(model).train()(torch.zeros(config.optim.batch, 3, height, width))).logits
+        with torch.random.fork_rng(devices=()), torch.no_grad(), widest_layer(tried) as values:
+            logits = Output(*tried(torch.zeros(config.optim.batch, 3, height, width))).logits
     except (RuntimeError, ValueError, TypeError) as error:
         raise ConfigError(
             f"model: it fails on optim.batch = {config.optim.batch} crops of {height}x{width} ({first_line(error)}); "
@@ -104,7 +113,13 @@ def _try_model(config: Config, model: nn.Module, num_classes: int) -> Tensor:
         ) from error
     if logits.shape[1] != num_classes:
         raise ConfigError(f"model: it gives {logits.shape[1]} classes, but the label table has {num_classes}")
-    return logits
+    return logits, max(values, default=0) / (config.optim.batch * height * width)
+
+
+def _run_seconds(config: Config, forward: float, device: torch.device) -> float:
+    """A rough and rather low estimate of the training time, from one forward pass on the CPU."""
+    faster = 1 if device.type == "cpu" else 20
+    return 3 * forward * config.optim.steps * config.optim.accumulate / faster
 
 
 def _try_loss(place: int, term: Term, logits: Tensor) -> None:

@@ -111,6 +111,8 @@ def _train(parts: Parts, out: Path, console: Console) -> dict[str, Any]:
     meta = {**parts.about, "device": str(parts.device)}
     runs.write_json(out / runs.META, meta)
     console.say(_headline(parts, out))
+    for line in parts.warnings:
+        console.say(line)
 
     def save(now: State) -> None:
         now.save(out / runs.STATE, **parts.about)

@@ -85,12 +85,11 @@ class Pairs:
         )
 
     def items(self, split: str) -> tuple[Item, ...]:
-        listed = self.root / f"{split}.txt"
-        if not self.templates[0] and listed.name not in TABLES and listed.is_file():
-            items = read_pairs(listed, self.root)
+        if self.listed(split):
+            items = read_pairs(self.root / f"{split}.txt", self.root)
         else:
             items = self._from_folders(*self._folders(split))
-        return _grouped(items, self.group) if self.group.pattern else items
+        return self.grouped(items)
 
     def read(self, item: Item) -> Sample:
         return read_item(item, self.labels)
@@ -112,6 +111,20 @@ class Pairs:
         if not self.splits():
             raise DataError(f"{self.root}: neither folders nor lists of pictures found; expected {LAYOUTS}")
         raise missing_split(self.root, split, self.splits())
+
+    def grouped(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        """The items with the groups that the option `group` finds in their names."""
+        return _grouped(items, self.group) if self.group.pattern else items
+
+    def listed(self, split: str) -> bool:
+        """Whether a list, not folders, says what belongs to the split."""
+        file = self.root / f"{split}.txt"
+        return not self.templates[0] and file.name not in TABLES and file.is_file()
+
+    def found(self, split: str) -> tuple[dict[str, Path], dict[str, Path]]:
+        """Pictures and masks in the folders of a split by their common name, whether they match or not."""
+        image_folder, mask_folder = self._folders(split)
+        return _stems(image_folder, self.image_suffix), _stems(mask_folder, self.mask_suffix)
 
     def _from_folders(self, image_folder: Path, mask_folder: Path) -> tuple[Item, ...]:
         images = _stems(image_folder, self.image_suffix)
@@ -154,7 +167,7 @@ def _folders(path: Path) -> set[str]:
 def _stems(folder: Path, suffix: str) -> dict[str, Path]:
     """Relative path without extension and `suffix` -> file."""
     found: dict[str, Path] = {}
-    for path in _files(folder):
+    for path in files_below(folder):
         if path.suffix.lower() not in SUFFIXES or not path.stem.endswith(suffix):
             continue
         key = (path.parent.relative_to(folder) / path.stem.removesuffix(suffix)).as_posix()
@@ -164,7 +177,7 @@ def _stems(folder: Path, suffix: str) -> dict[str, Path]:
     return found
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
     """All files below a folder that are not hidden, links followed, each folder entered once, by whatever name."""
     seen = {os.path.realpath(folder)}
     for place, folders, files in os.walk(folder, followlinks=True):

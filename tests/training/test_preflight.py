@@ -1,0 +1,133 @@
+"""What is found before the first step: labels of every split, classes absent from training, memory of evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from structseg.config import DataConfig, InferenceConfig
+from structseg.data import open_format
+from structseg.data.check import halving
+from structseg.errors import ConfigError, DataError
+from structseg.recipes import read
+from structseg.training import preflight
+from structseg.training.parts import prepare
+from structseg.training.preflight import LEAST, Preflight, evaluation_memory, refuse_too_large, widest_layer
+
+CPU = torch.device("cpu")
+
+
+def pairs(root: Path, count: int = 40, *, splits: tuple[str, ...] = ("train", "val")) -> Path:
+    for split in splits:
+        for number in range(count):
+            for kind in ("images", "masks"):
+                (root / kind / split).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 24), (number, 9, 9)).save(root / f"images/{split}/{number:02d}.png")
+            array = np.zeros((24, 32), np.uint8)
+            array[:, 16:] = 1
+            Image.fromarray(array).save(root / f"masks/{split}/{number:02d}.png")
+    (root / "classes.txt").write_text("0 road\n1 car\n2 bus\n")
+    return root
+
+
+def stray(root: Path, split: str, number: int) -> None:
+    Image.new("L", (32, 24), 9).save(root / f"masks/{split}/{number:02d}.png")
+
+
+def test_order_is_an_even_spread_from_the_start() -> None:
+    for count in (0, 1, 2, 3, 17, 64, 100):
+        places = list(halving(count))
+        assert sorted(places) == list(range(count))
+        if count > 16:
+            first = sorted(places[:17])
+            assert first[0] == 0
+            assert first[-1] == count - 1
+            assert max(b - a for a, b in pairwise(first)) <= -(-(count - 1) // 8)
+
+
+def test_at_least_some_of_every_split_and_more_within_the_budget(tmp_path: Path) -> None:
+    source = open_format(DataConfig(root=str(pairs(tmp_path))))
+    check = Preflight(source, ("train", "val"))
+    assert [one.looked for one in check.checks.values()] == [LEAST, LEAST]
+    check.go_on(0.0)  # no time left
+    assert [one.looked for one in check.checks.values()] == [LEAST, LEAST]
+    assert check.warnings("train") == ()  # not every mask was looked at
+    check.go_on(10_000.0)
+    assert [one.looked for one in check.checks.values()] == [40, 40]
+    assert check.warnings("train") == ("warning: bus: in no mask of split 'train', so that nothing is learned of it",)
+    assert check.largest(("val",)) == (24, 32)
+
+
+def test_a_fault_in_any_split_stops_before_the_run(tmp_path: Path) -> None:
+    source = open_format(DataConfig(root=str(pairs(tmp_path))))
+    stray(tmp_path, "val", 39)  # the last is among the first looked at
+    with pytest.raises(DataError, match=r"39\.png: value 9"):
+        Preflight(source, ("train", "val"))
+    stray(tmp_path, "val", 3)
+    Image.new("L", (32, 24), 0).save(tmp_path / "masks/val/39.png")
+    check = Preflight(source, ("train", "val"))
+    with pytest.raises(DataError, match=r"03\.png: value 9"):
+        check.go_on(10_000.0)
+
+
+def test_drawn_pictures_are_not_read_on() -> None:
+    source = open_format(DataConfig(format="scenes", options={"size": (48, 64), "train": 100, "val": 20}))
+    check = Preflight(source, ("train", "val"))
+    check.go_on(10_000.0)
+    assert [one.looked for one in check.checks.values()] == [LEAST, LEAST]
+
+
+def test_the_absent_class_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = pairs(tmp_path / "data", 3)
+    tiny = ("data.crop=[32,32]", "model.backbone_options={depth=10,width=8}", "model.head_options={width=8}")
+    config = read("pairs_ce", [f"data.root={root}", *tiny, "optim.steps=3", "optim.batch=2"])
+    parts = prepare(config, device="cpu")
+    assert parts.warnings == ("warning: bus: in no mask of split 'train', so that nothing is learned of it",)
+
+
+# ------------------------------------------------------------------------------------------------ memory
+
+
+def test_the_widest_layer_is_measured() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 2, 3, stride=2, padding=1))
+    with widest_layer(model) as values:
+        model(torch.zeros(1, 3, 16, 16))
+    assert max(values) == 16 * 16 * (3 + 8)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_memory_of_evaluation_is_what_is_held() -> None:
+    size, plain = (100, 200), InferenceConfig(batch=2)
+    pixels = 100 * 200
+    assert evaluation_memory(size, 5, plain, CPU, per_pixel=7) == 4 * 7 * 2 * pixels
+    mirrored = evaluation_memory(size, 5, replace(plain, mirror=True), CPU, per_pixel=7)
+    assert mirrored == 4 * (3 * 5 * 2 * pixels + 2 * 5 * pixels)  # logits, probabilities, one on the way; their mean
+    tiled = evaluation_memory(size, 5, replace(plain, tile=50), CPU, per_pixel=7)
+    assert tiled == 4 * (3 * 5 * 2 * 50 * 50 + 5 * pixels)
+    assert evaluation_memory((10_000, 10_000), 5, replace(plain, tile=50), CPU, per_pixel=7) < evaluation_memory(
+        (10_000, 10_000), 5, plain, CPU, per_pixel=7
+    )
+
+
+@pytest.mark.parametrize(
+    ("free", "batch", "advice"),
+    [(30.0, 4, "set inference.batch=1"), (3.0, 1, "set inference.tile=512 inference.batch=1")],
+)
+def test_what_cannot_fit_says_what_to_set(
+    free: float, batch: int, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "free_memory", lambda device: int(free * 2**30))
+    size, settings = (5000, 6000), InferenceConfig(batch=batch)
+    with pytest.raises(ConfigError, match="6000x5000 with 20 classes needs at least") as refused:
+        refuse_too_large(size, 20, settings, CPU, per_pixel=100)
+    assert advice in str(refused.value)
+    refuse_too_large((500, 600), 20, settings, CPU, per_pixel=100)
+    monkeypatch.setattr(preflight, "free_memory", lambda device: None)
+    refuse_too_large(size, 20, settings, CPU, per_pixel=100)
