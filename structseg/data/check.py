@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from structseg.data.fingerprint import spread
-from structseg.data.formats import Format
+from structseg.data.formats import Format, read_sample
 from structseg.errors import DataError
 
 
@@ -23,7 +23,7 @@ def check_split(source: Format, split: str, *, limit: int = 64) -> None:
     chosen = spread(items, limit)
     labelled = False
     for item in chosen:
-        target = source.read(item).target
+        target = read_sample(source, item).target
         if target is None:
             raise DataError(f"split '{split}': '{item.name}' has no mask; training and evaluation need one")
         labelled = labelled or bool((target != source.labels.ignore_index).any())

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from structseg import build
 from structseg.config import Config
 from structseg.data import open_format
+from structseg.data.balance import Balance, balance
 from structseg.data.check import check_split
 from structseg.data.fingerprint import fingerprint, frequencies
 from structseg.data.formats import Format
@@ -43,6 +44,7 @@ class Parts:
     state: State
     device: torch.device
     about: dict[str, Any]  # plain facts that go into meta.json and every checkpoint
+    balance: Balance | None = None  # of the labelled stream
 
 
 def check_names(config: Config) -> None:
@@ -79,7 +81,9 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     ).to(chosen)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
     state = State(regime.trained(), config.optim)
-    return Parts(config, dataset, items, regime, state, chosen, _about(config, dataset, model, terms))
+    about = _about(config, dataset, model, terms)
+    balanced = balance(dataset, items, config.data.balance, threads=config.data.workers)
+    return Parts(config, dataset, items, regime, state, chosen, about, balanced)
 
 
 def _try_model(config: Config, model: nn.Module, num_classes: int) -> Tensor:
@@ -156,7 +160,9 @@ def _about(config: Config, dataset: Format, model: nn.Module, terms: list[Term])
 def streams(parts: Parts) -> dict[str, Iterator[Batch]]:
     """The batches that are still to come, by stream name."""
     data, optim = parts.config.data, parts.config.optim
-    augmentation = Augmentation(crop=data.crop, scale=data.scale, mirror=data.mirror, jitter=data.jitter)
+    augmentation = Augmentation(
+        crop=data.crop, scale=data.scale, scale_draw=data.scale_draw, mirror=data.mirror, jitter=data.jitter
+    )
     return {
         name: batches(
             parts.dataset,
@@ -168,6 +174,7 @@ def streams(parts: Parts) -> dict[str, Iterator[Batch]]:
             stop=optim.steps * optim.accumulate,
             augmentation=augmentation,
             workers=data.workers,
+            balance=parts.balance if name == "labeled" else None,
         )
         for name in parts.regime.needs
     }
