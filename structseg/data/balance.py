@@ -102,7 +102,7 @@ def _stat(path: Path | None) -> tuple[str, int, int]:
 def _present(source: Format, items: Sequence[Item], threads: int) -> UInt8:
     def classes(item: Item) -> UInt8:
         counts = cv2.calcHist([read_target(source, item)], [0], None, [256], [0, 256])
-        return np.asarray(counts[: source.labels.num_classes, 0] > 0, np.uint8)
+        return np.asarray(np.ravel(counts)[: source.labels.num_classes] > 0, np.uint8)
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         return np.stack(list(pool.map(classes, items)))

@@ -24,6 +24,9 @@ from PIL import ExifTags, ImageFile
 from structseg.types import UInt8
 
 _END_OF_JPEG = b"\xff\xd9"
+_NO_EXIF = frozenset(
+    ("jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "adobe", "adobe_transform", "comment")
+)
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG's colour type -> samples of a pixel
 _GREY, _COLOUR, _PALETTE = (0, 4), (2, 6), 3
 # Chunks that change neither pixels nor orientation as Pillow reads them; eXIf, text that may hold it, and animation
@@ -62,7 +65,7 @@ def plain_numbers(picture: ImageFile.ImageFile, path: Path) -> NDArray[Any] | No
 
 
 def _jpeg(picture: ImageFile.ImageFile, path: Path) -> UInt8 | None:
-    if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+    if not _NO_EXIF.issuperset(picture.info) and picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         return None
     data = path.read_bytes()
     if not data.endswith(_END_OF_JPEG):

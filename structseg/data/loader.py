@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -34,10 +37,7 @@ from structseg.errors import DataError, UserError, WorkerError, first_line
 from structseg.types import Batch, Item, Sample
 
 EXTRA = ("instances", "depth")  # arrays of a sample that a batch can carry besides picture and target
-_KILLED = (
-    "a loader process was killed, by hand or because memory ran out; lower data.workers, optim.batch or data.crop, "
-    "or give it more memory"
-)
+_KILLED = "a loader process was killed, most often for want of memory; lower data.workers, optim.batch or data.crop"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def _run(drawn: _Drawn, numbers: range, workers: int) -> Iterator[Batch]:
     started = [process for process in multiprocessing.active_children() if process not in others]
     atexit.register(_end, started)
     try:
-        while (result := _next(results)) is not None:
+        while (result := _next(results, started)) is not None:
             if isinstance(result, UserError):
                 raise result
             yield result
@@ -113,12 +113,12 @@ def _run(drawn: _Drawn, numbers: range, workers: int) -> Iterator[Batch]:
         del results  # ends the workers, also where an error's traceback keeps this frame
 
 
-def _next(results: Iterator[Batch | UserError]) -> Batch | UserError | None:
+def _next(results: Iterator[Batch | UserError], started: list[BaseProcess]) -> Batch | UserError | None:
     """None after the last one."""
     try:
         return next(results, None)
-    except RuntimeError as error:
-        if str(error).startswith("DataLoader worker"):
+    except (RuntimeError, OSError, EOFError) as error:  # whatever breaks first, a wait or a half-sent batch
+        if str(error).startswith("DataLoader worker") or wait([process.sentinel for process in started], timeout=2):
             raise WorkerError(_KILLED) from None
         raise
 
@@ -217,8 +217,16 @@ def _start_worker(worker: int) -> None:
     """One thread; and Ctrl-C or SIGTERM, which reach the whole group, are for the main process to answer."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+
+
+def _end_with(main: BaseProcess | None) -> None:
+    """End this process when the main one is gone, even if killed; else workers and fork server keep each other alive."""
+    if main is not None:
+        main.join()
+        os._exit(1)
 
 
 def _context() -> BaseContext:

@@ -148,9 +148,10 @@ def _train(parts: Parts, out: Path, console: Console) -> dict[str, Any]:
             run(state, parts.regime, streams(parts), device=parts.device, hooks=steps)
         except Exception as error:
             if state.step:
+                log.write("stop", state.step, reason=first_line(error))
                 if isinstance(error, WorkerError):  # between two steps, and not the data's fault
                     save(state)
-                log.write("stop", state.step, reason=first_line(error))
+                    raise WorkerError(f"{error}; step {state.step} is saved, go on with --resume") from error
             else:  # nothing was learned: leave nothing in the way of the next try
                 for name in (runs.LOG, runs.META, runs.CONFIG):
                     (out / name).unlink(missing_ok=True)
