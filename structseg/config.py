@@ -52,9 +52,13 @@ class DataConfig(_Section):
     test: Text = "test"
     crop: tuple[Positive, Positive] = (256, 256)  # height, width
     scale: tuple[Above, Above] = (0.5, 2.0)  # random resize before the crop
+    scale_draw: Literal["uniform", "log"] = "uniform"  # "log": halving as often as doubling
     mirror: Bool = True
     jitter: Share = 0.0  # strength of random brightness, contrast, saturation
     workers: Count = 0  # processes that read; results do not depend on it
+    balance: Annotated[float, Strict(), Field(ge=0, le=1)] = 0.0  # share of samples drawn for a class
+    cache: Text = ""  # folder for decoded labels; "" = none
+    max_pixels: Count = 100_000_000  # of a picture, by its header; 0 = no limit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,10 @@ class CheckpointError(UserError):
     """A run folder or weight file cannot be used as it is."""
 
 
+class WorkerError(UserError):
+    """A process that reads data was ended from outside, or has no memory left."""
+
+
 class MissingExtra(UserError):
     """An optional package is asked for and not installed."""
 

@@ -10,8 +10,10 @@ from structseg import build
 from structseg.data.check import check_split
 from structseg.data.fingerprint import fingerprint, frequencies
 from structseg.data.formats import Format
+from structseg.data.label_cache import check_cache
 from structseg.data.labels import read_labels, with_ignored
 from structseg.data.read import read_image, read_mask
+from structseg.data.reading import Reading
 from structseg.errors import DataError
 
 if TYPE_CHECKING:
@@ -47,4 +49,5 @@ def open_format(config: DataConfig) -> Format:
         "data.formats", config.format, config.options, key="data.options", root=root, labels=config.labels
     )
     source.labels = with_ignored(source.labels, config.ignore)
+    source.reading = Reading(max_pixels=config.max_pixels, cache=check_cache(config.cache))
     return source

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from structseg.data.formats import Format
+from structseg.data.formats import Format, read_sample
 from structseg.errors import DataError
 
 
@@ -40,7 +40,7 @@ class SplitCheck:
             if place is None:
                 return
             item = self.items[place]
-            sample = self.source.read(item)
+            sample = read_sample(self.source, item)
             if sample.target is None:
                 raise DataError(f"split '{self.split}': '{item.name}' has no mask; training and evaluation need one")
             self.looked += 1

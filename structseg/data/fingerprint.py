@@ -20,8 +20,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from structseg.data.formats import Format
+from structseg.data.formats import Format, as_set
 from structseg.data.read import read_mask
+from structseg.data.reading import reading
 from structseg.errors import DataError
 from structseg.types import Item, UInt8
 
@@ -88,11 +89,17 @@ def frequencies(source: Format, items: Sequence[Item], *, limit: int = 2000) -> 
     """
     counts = np.zeros(256, np.int64)
     for item in spread(items, limit):
-        counts += np.bincount(_target(source, item).ravel(), minlength=256)
+        counts += np.bincount(read_target(source, item).ravel(), minlength=256)
     classes = counts[: source.labels.num_classes]
     if not classes.sum():
         raise DataError(f"no pixel of {len(items)} masks has a label (table {source.labels.source}); see data.ignore")
     return tuple(float(share) for share in classes / classes.sum())
+
+
+def read_target(source: Format, item: Item) -> UInt8:
+    """(H,W) class ids of an item, without its picture where that is in another file."""
+    with reading(as_set(source)):
+        return _target(source, item)
 
 
 def _target(source: Format, item: Item) -> UInt8:

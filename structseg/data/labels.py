@@ -40,6 +40,7 @@ from structseg.types import Colour, Labels, UInt8
 Raw = TypeVar("Raw", int, Colour)  # what stands in a mask file
 VOID = ("void", "ignore", "unlabeled", "unlabelled")
 MAX_VALUE = 65535  # of a raw value: masks have up to 16 bits
+UNKNOWN = 254  # class id of a stray value while a table is applied; where 255 classes use it, strays are looked up
 _KINDS = "give (height, width) of whole numbers, or (height, width, 3) of 8-bit colours"
 _CLASS_KEYS = ("name", "value", "values", "colour", "colours", "thin", "ignore")
 _HEADER = frozenset(("id", "index", "value", "name", "class", "label"))  # of a text table's heading, with
@@ -284,21 +285,18 @@ def apply(mask: NDArray[Any], labels: Labels, path: Path | str) -> UInt8:
             raise _stray(mask[~inside], labels, path)
         mask = mask.astype(np.uint16)
     ids, known = _value_tables(labels)
-    if mask.dtype == np.uint8:
-        result, found = cv2.LUT(mask, ids[:256]), cv2.LUT(mask, known[:256])
-    else:
-        result, found = ids[mask], known[mask]
-    if cv2.countNonZero(found) < found.size:
-        raise _stray(mask[found == 0], labels, path)
-    return np.asarray(result, np.uint8)
+    result = np.asarray(cv2.LUT(mask, ids[:256]) if mask.dtype == np.uint8 else ids[mask], np.uint8)
+    if (result == UNKNOWN).any() and not (found := known[mask]).all():
+        raise _stray(mask[~found], labels, path)
+    return result
 
 
 @lru_cache(maxsize=16)
-def _value_tables(labels: Labels) -> tuple[UInt8, UInt8]:
-    """(65536,) raw value -> class id, and (65536,) raw value -> 1 where the table has it."""
-    ids, known = np.zeros(MAX_VALUE + 1, np.uint8), np.zeros(MAX_VALUE + 1, np.uint8)
+def _value_tables(labels: Labels) -> tuple[UInt8, NDArray[np.bool_]]:
+    """(65536,) raw value -> class id, `UNKNOWN` where the table lacks it, and (65536,) whether the table has it."""
+    ids, known = np.full(MAX_VALUE + 1, UNKNOWN, np.uint8), np.zeros(MAX_VALUE + 1, np.bool_)
     for raw, index in labels.values:
-        ids[raw], known[raw] = index, 1
+        ids[raw], known[raw] = index, True
     return ids, known
 
 

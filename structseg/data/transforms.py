@@ -1,13 +1,15 @@
 """Joint random geometry for every array of a sample, crop first; photometric jitter of the picture.
 
-    scale s ~ U[lo, hi] -> mirror with probability 1/2 -> jitter -> pad right and below -> crop at a random place
+    scale s ~ U[lo, hi], or log s ~ U[log lo, log hi]
+      -> mirror with probability 1/2 -> jitter -> pad right and below -> crop at a random place
 
 The crop window is chosen in the frame of the resized picture, and only the window is computed (for a 2048x1024 picture
-an order of magnitude cheaper than resizing it whole). The rule of pixels is OpenCV's: labels, instances and depth take
-source pixel floor(i * scale); the picture is bilinear with half-pixel centres, x_src = (x + 1/2) * scale - 1/2, borders
-repeated. So labels equal those of resize-whole-then-crop exactly and the picture equals it within rounding. With s = 1
-pixels are copied. Where the resized picture is smaller than the crop, the rest is the mean colour of natural pictures,
-`ignore_index` in the target, 0 in instances and depth. Depth values are not changed by s.
+an order of magnitude cheaper than resizing it whole; a picture that is hardly larger is resized whole). The rule of
+pixels is OpenCV's: labels, instances and depth take source pixel floor(i * scale); the picture is bilinear with half-
+pixel centres, x_src = (x + 1/2) * scale - 1/2, borders repeated. So labels equal those of resize-whole-then-crop
+exactly and the picture equals it within rounding. With s = 1 pixels are copied. Where the resized picture is smaller
+than the crop, the rest is the mean colour of natural pictures, `ignore_index` in the target, 0 in instances and depth.
+Depth values are not changed by s.
 """
 
 from __future__ import annotations
@@ -21,6 +23,16 @@ from numpy.typing import NDArray
 from structseg.types import Sample, UInt8
 
 MEAN_COLOUR = (124, 116, 104)  # of ImageNet, RGB, rounded
+
+
+WHOLE = 3  # a resized picture of up to this many windows is resized whole: cheaper than warping the window
+
+
+class Focus(NamedTuple):
+    """What a crop must show: a pixel of class `number`, the one at `share` (0..1) of all of them in reading order."""
+
+    number: int
+    share: float
 
 
 class Window(NamedTuple):
@@ -42,15 +54,21 @@ def augment(
     mirror: bool,
     jitter: float,
     ignore_index: int,
+    scale_draw: str = "uniform",
+    focus: Focus | None = None,
 ) -> Sample:
     """A random crop (height, width) of the randomly resized, mirrored and jittered sample.
 
-    `scale` is the range of the resize factor, `jitter` the strength of photometric change (0 = none). The same number
-    of draws is taken from `rng` whatever the options are.
+    `scale` is the range of the resize factor, which is drawn uniformly or ("log") with a uniform logarithm; `jitter`
+    the strength of photometric change (0 = none). With `focus` the crop is one that shows its pixel, where the target
+    has its class and the resize leaves a pixel of it. The same number of draws is taken from `rng` whatever the
+    options are.
     """
     share = rng.random(7)
-    factor = scale[0] + (scale[1] - scale[0]) * float(share[0])
+    factor = _factor(scale, float(share[0]), scale_draw)
     window = choose_window(sample.image.shape[:2], factor, crop, float(share[1]), float(share[2]))
+    if focus is not None and sample.target is not None:
+        window = window_on(sample.target, focus, window, float(share[1]), float(share[2]))
     flip = mirror and bool(share[3] < 0.5)
     image = warp_image(sample.image, window)
     if jitter > 0:
@@ -70,6 +88,11 @@ def augment(
     )
 
 
+def _factor(scale: tuple[float, float], share: float, draw: str) -> float:
+    low, high = scale
+    return low * (high / low) ** share if draw == "log" else low + (high - low) * share
+
+
 def choose_window(size: tuple[int, ...], factor: float, crop: tuple[int, int], top: float, left: float) -> Window:
     """The window of `crop` in the picture of `size` resized by `factor`; `top`, `left` in [0,1) say where."""
     height, width = (max(1, round(side * factor)) for side in size)
@@ -77,11 +100,39 @@ def choose_window(size: tuple[int, ...], factor: float, crop: tuple[int, int], t
     return Window((height, width), int(top * (height - rows + 1)), int(left * (width - columns + 1)), rows, columns)
 
 
+def window_on(target: UInt8, focus: Focus, window: Window, top: float, left: float) -> Window:
+    """The window moved so that it shows a pixel of the class of `focus`; as it is where the resized target has none.
+
+    Of all such places the one that `top`, `left` in [0,1) say.
+    """
+    rows, first_row = np.unique(_source(target.shape[0], window.size[0], 0, window.size[0]), return_index=True)
+    columns, first_column = np.unique(_source(target.shape[1], window.size[1], 0, window.size[1]), return_index=True)
+    shown = target[np.ix_(rows, columns)] if (len(rows), len(columns)) != target.shape else target
+    found = np.flatnonzero(shown == focus.number)  # of the pixels that nearest takes, those of the class
+    if not len(found):
+        return window
+    row, column = divmod(int(found[int(focus.share * len(found))]), len(columns))
+    y = _showing(int(first_row[row]), window.size[0], window.height, top)
+    x = _showing(int(first_column[column]), window.size[1], window.width, left)
+    return window._replace(y=y, x=x)
+
+
+def _showing(place: int, side: int, length: int, share: float) -> int:
+    """Where a window of `length` may begin on `side` so that `place` is in it."""
+    low, high = max(0, place - length + 1), min(place, side - length)
+    return low + int(share * (high - low + 1))
+
+
 def warp_nearest(array: NDArray[Any], window: Window) -> NDArray[Any]:
-    """The window of an (H,W) array resized by nearest: source pixel floor(i * scale), as cv2.INTER_NEAREST."""
+    """The window of an (H,W) array resized by nearest: source pixel floor(i * scale), as cv2.INTER_NEAREST.
+
+    Nothing outside the window's own box of the array is looked at.
+    """
     rows = _source(array.shape[0], window.size[0], window.y, window.height)
     columns = _source(array.shape[1], window.size[1], window.x, window.width)
-    return np.take(np.take(array, rows, axis=0), columns, axis=1)
+    box = array[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    result: NDArray[Any] = np.take(np.take(box, rows - rows[0], axis=0), columns - columns[0], axis=1)
+    return result
 
 
 def _source(old: int, new: int, start: int, count: int) -> NDArray[np.intp]:
@@ -94,6 +145,9 @@ def warp_image(image: UInt8, window: Window) -> UInt8:
     """The window of an (H,W,3) picture resized by half-pixel bilinear; exact pixels where the size stays."""
     if image.shape[:2] == window.size:
         return image[window.y : window.y + window.height, window.x : window.x + window.width]
+    if window.size[0] * window.size[1] <= WHOLE * window.height * window.width:
+        whole = np.asarray(cv2.resize(image, window.size[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+        return whole[window.y : window.y + window.height, window.x : window.x + window.width]
     sy, sx = image.shape[0] / window.size[0], image.shape[1] / window.size[1]
     back = np.array([[sx, 0, (window.x + 0.5) * sx - 0.5], [0, sy, (window.y + 0.5) * sy - 0.5]])
     warped = cv2.warpAffine(

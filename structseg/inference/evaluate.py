@@ -18,7 +18,7 @@ from torch import nn
 from structseg import runs
 from structseg.data import open_format
 from structseg.data.fingerprint import fingerprint
-from structseg.data.formats import Format
+from structseg.data.formats import Format, read_sample
 from structseg.errors import ConfigError, DataError
 from structseg.inference.counts import Counter, Counts, Form, describe, summarise
 from structseg.inference.load import check_labels
@@ -106,7 +106,7 @@ def count(
     seconds = 0.0
     for first in range(0, len(items), predictor.batch):
         group = items[first : first + predictor.batch]
-        samples = [data.read(item) for item in group]
+        samples = [read_sample(data, item) for item in group]
         targets = [_target(sample) for sample in samples]
         began = time.perf_counter()
         images = [sample.image for sample in samples]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from structseg import build
 from structseg.config import Config
 from structseg.data import open_format
+from structseg.data.balance import Balance, balance
 from structseg.data.fingerprint import fingerprint, frequencies
 from structseg.data.formats import Format
 from structseg.data.loader import Augmentation, batches
@@ -45,6 +46,7 @@ class Parts:
     device: torch.device
     about: dict[str, Any]  # plain facts that go into meta.json and every checkpoint
     warnings: tuple[str, ...] = ()  # lines to be said once, before the first step
+    balance: Balance | None = None  # of the labelled stream
 
 
 def check_names(config: Config) -> None:
@@ -92,7 +94,9 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     Predictor.from_config(model, dataset.labels, config.inference, chosen)  # wrong options show before the run begins
     state = State(regime.trained(), config.optim)
     about = _about(config, dataset, model, terms)
-    return Parts(config, dataset, items, regime, state, chosen, about, preflight.warnings(config.data.train))
+    balanced = balance(dataset, items, config.data.balance, threads=config.data.workers)
+    warnings = preflight.warnings(config.data.train)
+    return Parts(config, dataset, items, regime, state, chosen, about, warnings, balanced)
 
 
 def _try_model(config: Config, model: nn.Module, num_classes: int) -> tuple[Tensor, float]:
@@ -177,7 +181,9 @@ def _about(config: Config, dataset: Format, model: nn.Module, terms: list[Term])
 def streams(parts: Parts) -> dict[str, Iterator[Batch]]:
     """The batches that are still to come, by stream name."""
     data, optim = parts.config.data, parts.config.optim
-    augmentation = Augmentation(crop=data.crop, scale=data.scale, mirror=data.mirror, jitter=data.jitter)
+    augmentation = Augmentation(
+        crop=data.crop, scale=data.scale, scale_draw=data.scale_draw, mirror=data.mirror, jitter=data.jitter
+    )
     return {
         name: batches(
             parts.dataset,
@@ -189,6 +195,7 @@ def streams(parts: Parts) -> dict[str, Iterator[Batch]]:
             stop=optim.steps * optim.accumulate,
             augmentation=augmentation,
             workers=data.workers,
+            balance=parts.balance if name == "labeled" else None,
         )
         for name in parts.regime.needs
     }

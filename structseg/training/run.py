@@ -20,7 +20,7 @@ from structseg.data import open_format
 from structseg.data.check import check_split
 from structseg.data.fingerprint import fingerprint
 from structseg.data.formats import Format
-from structseg.errors import CheckpointError, ConfigError, first_line
+from structseg.errors import CheckpointError, ConfigError, WorkerError, first_line
 from structseg.inference.device import pick_device
 from structseg.inference.evaluate import evaluate
 from structseg.inference.load import data_changed, load, save_weights
@@ -32,7 +32,16 @@ from structseg.training.parts import Parts, prepare, quick_scores, split_of, str
 from structseg.training.state import State
 
 # Keys that may change when a run goes on: they do not change its result.
-_FREE_ON_RESUME = ("data.root", "data.workers", "log_every", "save_every", "evaluation.pictures", "evaluation.draws")
+_FREE_ON_RESUME = (
+    "data.root",
+    "data.workers",
+    "data.cache",
+    "data.max_pixels",
+    "log_every",
+    "save_every",
+    "evaluation.pictures",
+    "evaluation.draws",
+)
 
 
 def train(
@@ -142,6 +151,9 @@ def _train(parts: Parts, out: Path, console: Console) -> dict[str, Any]:
         except Exception as error:
             if state.step:
                 log.write("stop", state.step, reason=first_line(error))
+                if isinstance(error, WorkerError):  # between two steps, and not the data's fault
+                    save(state)
+                    raise WorkerError(f"{error}; step {state.step} is saved, go on with --resume") from error
             else:  # nothing was learned: leave nothing in the way of the next try
                 for name in (runs.LOG, runs.META, runs.CONFIG):
                     (out / name).unlink(missing_ok=True)

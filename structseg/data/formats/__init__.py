@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from structseg.data.reading import Reading, reading
 from structseg.errors import DataError, did_you_mean
 from structseg.types import Item, Labels, Sample
 
@@ -20,6 +21,7 @@ class Format(Protocol):
 
     labels: Labels
     origin: str  # what made-up data is made of; "" where the items are files
+    reading: Reading  # largest picture and cache, which `read_sample` heeds; `open_format` sets it
 
     @staticmethod
     def fits(root: Path) -> bool:
@@ -37,6 +39,18 @@ class Format(Protocol):
     def read(self, item: Item) -> Sample:
         """Everything that belongs to an item, raw mask values already turned into class ids."""
         ...
+
+
+def as_set(source: Format) -> Reading:
+    """How the files of a data set are read; the defaults where it was not opened from a configuration."""
+    found: Reading = getattr(source, "reading", Reading())
+    return found
+
+
+def read_sample(source: Format, item: Item) -> Sample:
+    """`source.read(item)`, its files read as the data set says."""
+    with reading(as_set(source)):
+        return source.read(item)
 
 
 def missing_split(root: Path | str, split: str, known: Sequence[str]) -> DataError:
