@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from structseg.errors import ConfigError, DataError
 from structseg.inference import scales as at_scales
 from structseg.inference import tiles, whole
-from structseg.types import Float32, Labels, UInt8
+from structseg.types import Labels, UInt8
 
 if TYPE_CHECKING:
     from structseg.config import InferenceConfig
@@ -83,15 +83,6 @@ class Predictor:
         found: dict[int, UInt8] = {}
         for places, probabilities in self._batches(images):
             found.update(zip(places, most_probable(probabilities), strict=True))
-        return [found[place] for place in range(len(images))]
-
-    def sure_classes(self, images: Sequence[UInt8]) -> list[tuple[UInt8, Float32]]:
-        """`classes`, and beside them the probability of each, (H,W) float32."""
-        found: dict[int, tuple[UInt8, Float32]] = {}
-        for places, probabilities in self._batches(images):
-            confidence, best = probabilities.max(1)
-            classes = np.asarray(best.to(torch.uint8).cpu().numpy(), np.uint8)
-            found.update(zip(places, zip(classes, confidence.cpu().numpy(), strict=True), strict=True))
         return [found[place] for place in range(len(images))]
 
     def describe(self) -> str:

@@ -32,7 +32,15 @@ from structseg.training.parts import Parts, prepare, quick_scores, split_of, str
 from structseg.training.state import State
 
 # Keys that may change when a run goes on: they do not change its result.
-_FREE_ON_RESUME = ("data.root", "data.workers", "log_every", "save_every", "evaluation.pictures", "evaluation.draws")
+_FREE_ON_RESUME = (
+    "data.root",
+    "data.workers",
+    "log_every",
+    "save_every",
+    "evaluation.calibration",
+    "evaluation.pictures",
+    "evaluation.draws",
+)
 
 
 def train(
@@ -195,6 +203,7 @@ def score(model: nn.Module, dataset: Format, config: Config, *, out: Path | None
         name=config.data.format,
         tolerance=settings.tolerance,
         boundary=settings.boundary,
+        calibration=settings.calibration,
         pictures=settings.pictures,
         draws=settings.draws,
         folder=out,
