@@ -310,6 +310,7 @@ def test_all_that_a_run_writes_is_documented(tmp_path: Path) -> None:
     file = ROOT / "docs" / "run-folder.md"
     text = file.read_text(encoding="utf-8")
     overrides = [*TINY, *TINY_SCENES, "evaluation.every=2", "optim.ema=0.9", "evaluation.pictures=1"]
+    overrides.append("evaluation.calibration=true")
     train(recipes.read("scenes_aaf", overrides), out=tmp_path / "run", quiet=True)
     found = {path.name + "/" * path.is_dir() for path in (tmp_path / "run").iterdir()}
     listed = {name for name in re.findall(r"^\| `([\w./]+)` \|", text, re.M) if "." in name or name.endswith("/")}

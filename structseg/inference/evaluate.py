@@ -25,7 +25,7 @@ from structseg.inference.load import check_labels
 from structseg.inference.pictures import Pictures
 from structseg.inference.predictor import Predictor
 from structseg.metrics.trimap import DISTANCES
-from structseg.types import Item, Labels, Sample, UInt8
+from structseg.types import Float32, Item, Labels, Sample, UInt8
 
 __all__ = ["Counts", "Pictures", "count", "evaluate", "protocol", "summarise", "write"]
 
@@ -41,6 +41,7 @@ def evaluate(
     name: str = "",
     tolerance: float = 0.0075,
     boundary: Form = "distance",
+    calibration: bool = False,
     pictures: int = 0,
     draws: int = 2000,
     folder: Path | None = None,
@@ -51,7 +52,8 @@ def evaluate(
     `model` is a Predictor, or a loaded model, which is predicted as its configuration says. `data` is a data set, or
     another folder of the layout that the loaded model was trained on; None = the data and split of its run. `name` of
     the data set stands in the protocol line; "" = the name of its format. `boundary` is the form of boundary F: by
-    distance, or matched one to one; the other one stands under its own name. With `folder`, metrics.json, per_image.npz
+    distance, or matched one to one; the other one stands under its own name. `calibration` needs the probabilities of
+    whole pictures, which class ids do without. With `folder`, metrics.json, per_image.npz
     and `pictures` small pictures are written into it. Raises CheckpointError where the classes of model and data
     differ, DataError where pictures have no masks.
     """
@@ -62,7 +64,8 @@ def evaluate(
     check_labels(predictor.labels, data.labels)
     items = data.items(split)
     kept = Pictures(items, pictures)
-    counts = count(predictor, data, items, tolerance=tolerance, boundary=boundary, progress=progress, see=kept.see)
+    options: dict[str, Any] = {"tolerance": tolerance, "boundary": boundary, "calibration": calibration}
+    counts = count(predictor, data, items, **options, progress=progress, see=kept.see)
     name = name or type(data).__name__.lower()
     metrics = {
         **summarise(counts, data.labels, draws=draws),
@@ -85,15 +88,16 @@ def count(
     tolerance: float = 0.0075,
     distances: tuple[int, ...] = DISTANCES,
     boundary: Form = "distance",
+    calibration: bool = False,
     quick: bool = False,
     progress: Progress | None = None,
     see: See | None = None,
 ) -> Counts:
     """Predict and count `items`, `predictor.batch` of them in memory at a time.
 
-    Bands around borders are counted at `distances` in pixels, () = none. `quick` counts confusion and borders in the
-    form `boundary`, and nothing else. `see` is called with every sample and its prediction. Raises DataError for a
-    picture without mask.
+    Bands around borders are counted at `distances` in pixels, () = none; with `calibration`, confidence, too. `quick`
+    counts confusion and borders in the form `boundary`, no bands and no instances. `see` is called with every sample
+    and its prediction. Raises DataError for a picture without mask.
     """
     counter = Counter(
         data.labels,
@@ -110,7 +114,9 @@ def count(
         targets = [_target(sample) for sample in samples]
         began = time.perf_counter()
         images = [sample.image for sample in samples]
-        found = [(classes, None) for classes in predictor.classes(images)] if quick else predictor.sure_classes(images)
+        found = (
+            _sure_classes(predictor, images) if calibration else [(each, None) for each in predictor.classes(images)]
+        )
         seconds += time.perf_counter() - began
         for item, sample, target, (prediction, sure) in zip(group, samples, targets, found, strict=True):
             instances = None if quick else sample.instances
@@ -120,6 +126,12 @@ def count(
         if progress:
             progress(first + len(group), len(items))
     return counter.counts(seconds=seconds)
+
+
+def _sure_classes(predictor: Predictor, images: Sequence[UInt8]) -> list[tuple[UInt8, Float32 | None]]:
+    """(H,W) class ids of each picture and their probabilities."""
+    best = [probabilities.max(0) for probabilities in predictor.predict(images)]  # (C,H,W) each
+    return [(each.indices.byte().cpu().numpy(), each.values.cpu().numpy()) for each in best]
 
 
 def protocol(counts: Counts, predictor: Predictor, labels: Labels, *, name: str, split: str, draws: int) -> str:

@@ -19,7 +19,7 @@ from structseg.inference import released, tiles, whole
 from structseg.inference import scales as at_scales
 from structseg.inference.classes import enlarged_classes, most_probable
 from structseg.models.backbones import IMAGENET_MEAN
-from structseg.types import Float32, Labels, UInt8
+from structseg.types import Labels, UInt8
 
 if TYPE_CHECKING:
     from structseg.config import InferenceConfig
@@ -99,10 +99,6 @@ class Predictor:
         plain = self.scales == (1.0,) and not self.mirror and not self.tile
         return self._each(images, self._plain_classes if plain else self._classes)
 
-    def sure_classes(self, images: Sequence[UInt8]) -> list[tuple[UInt8, Float32]]:
-        """`classes`, and beside them the probability of each, (H,W) float32."""
-        return self._each(images, self._sure_classes)
-
     def describe(self) -> str:
         """Size, scales, flip, tiles and precision in words, for a protocol line."""
         scales = "scale " + " ".join(f"{scale:g}" for scale in self.scales)
@@ -140,11 +136,6 @@ class Predictor:
 
     def _classes(self, image: Tensor) -> UInt8:
         return most_probable(self._probabilities(image))
-
-    def _sure_classes(self, image: Tensor) -> list[tuple[UInt8, Float32]]:
-        confidence, best = self._probabilities(image).max(1)
-        classes = np.asarray(best.to(torch.uint8).cpu().numpy(), np.uint8)
-        return list(zip(classes, confidence.cpu().numpy(), strict=True))
 
     def _probabilities(self, image: Tensor) -> Tensor:
         """(B,3,H,W) uint8 -> (B,C,H,W) float32."""

@@ -39,6 +39,7 @@ _FREE_ON_RESUME = (
     "data.max_pixels",
     "log_every",
     "save_every",
+    "evaluation.calibration",
     "evaluation.pictures",
     "evaluation.draws",
 )
@@ -209,6 +210,7 @@ def score(model: nn.Module, dataset: Format, config: Config, *, out: Path | None
         name=config.data.format,
         tolerance=settings.tolerance,
         boundary=settings.boundary,
+        calibration=settings.calibration,
         pictures=settings.pictures,
         draws=settings.draws,
         folder=out,

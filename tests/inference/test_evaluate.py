@@ -115,10 +115,12 @@ def test_both_forms_of_borders() -> None:
 def test_instances_and_confidence(tmp_path: Path) -> None:
     data, predictions, _ = made()
     plain = evaluate(Predictor(Pointwise(), table()), data, "test", folder=tmp_path / "plain")
-    assert plain["instance_miou"] is plain["instance_iou"] is None
+    assert plain["instance_miou"] is plain["instance_iou"] is plain["calibration"] is None
     things = [squares(*size, cell=4, seed=9 + seed, classes=7).astype(np.int32) for seed, size in enumerate(SIZES)]
     data.instances = tuple(things)
-    metrics = evaluate(Predictor(Pointwise(), table(), batch=2), data, "test", folder=tmp_path / "things")
+    metrics = evaluate(
+        Predictor(Pointwise(), table(), batch=2), data, "test", calibration=True, folder=tmp_path / "things"
+    )
     score, calibration = InstanceIoU(4), Calibration(4)
     for (image, target), prediction, ids in zip(data.samples, predictions, things, strict=True):
         score.update(prediction, target, ids)
@@ -135,7 +137,7 @@ def test_instances_and_confidence(tmp_path: Path) -> None:
         assert float(scores.instance_miou(sums.sum(0))) == pytest.approx(found["instance_miou"], abs=1e-12)
         np.testing.assert_allclose(file["confidence"].sum(0), calibration.counts, rtol=0, atol=1e-6)
     with np.load(tmp_path / "plain" / "per_image.npz") as file:
-        assert "instances" not in file.files
+        assert not {"instances", "confidence"} & set(file.files)
     assert {key: value for key, value in metrics.items() if key in ("miou", "boundary", "protocol")} == {
         key: plain[key] for key in ("miou", "boundary", "protocol")
     }
@@ -176,7 +178,6 @@ def test_a_folder_holds_counts_that_add_up(tmp_path: Path) -> None:
         "confusion": ((5, 4, 4), np.dtype(np.int32)),
         "boundary": ((5, 4, 4), np.dtype(np.int32)),
         "boundary_matched": ((5, 4, 4), np.dtype(np.int32)),
-        "confidence": ((5, 15, 3), np.dtype(np.float64)),
         "trimap": ((5, 6, 4, 4), np.dtype(np.int32)),
     }
     total = arrays["confusion"].sum(0)
