@@ -59,7 +59,7 @@ def test_doctor_refuses(words: Words, expected: Words, tmp_path: Path, structseg
 
 
 def test_doctor_says_what_is_broken(tmp_path: Path, structseg_cli: Cli) -> None:
-    small = ("data.options={size=[48,64],train=4,val=2,test=2}", "data.crop=[48,64]", "optim.batch=2")
+    small = ("data.options={size=[32,48],train=2,val=2,test=2}", "data.crop=[32,48]", "optim.batch=2")
     line = refused(
         structseg_cli, "doctor", "scenes_ce", *small, "optim.lr=1e-12", out=tmp_path / "none", words=("scenes_ce",)
     )
