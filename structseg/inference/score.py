@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from structseg.data.read import read_mask
+from structseg.data.reading import Reading, reading
 from structseg.errors import DataError
 from structseg.inference.counts import Counter, describe, summarise
 from structseg.metrics.trimap import DISTANCES
@@ -42,7 +43,8 @@ def score_folders(
     written = labels if raw else _written(labels)
     counter = Counter(labels, tolerance=tolerance, size=len(pairs), distances=distances)
     for name, (first, second) in pairs.items():
-        prediction, truth = read_mask(first, written), read_mask(second, labels)
+        with reading(Reading(max_pixels=0)):  # files that were named one and all
+            prediction, truth = read_mask(first, written), read_mask(second, labels)
         if prediction.shape != truth.shape:
             sizes = " and ".join(f"{width}x{height}" for height, width in (prediction.shape, truth.shape))
             raise DataError(f"{first} and its truth {second} differ in size ({sizes}); predict at the picture's size")
