@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -233,10 +234,16 @@ def _start_worker(worker: int) -> None:
 
 
 def _end_with(main: BaseProcess | None) -> None:
-    """End this process when the main one is gone, even if killed; else workers and fork server keep each other."""
+    """End with the main process, even where that is killed; else workers and fork server keep each other alive."""
     if main is not None:
         main.join()
         os._exit(1)
+
+
+def start_server() -> None:
+    """Start the server that workers are forked from, so that it loads this module while others still check the data."""
+    _context()
+    forkserver.ensure_running()
 
 
 def _context() -> BaseContext:

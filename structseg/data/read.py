@@ -86,6 +86,7 @@ def read_depth(path: Path, *, unit: float) -> Float32:
     return _numbers(path, "depth").astype(np.float32) * np.float32(unit)
 
 
+@cached_labels
 def read_colours(path: Path, labels: Labels) -> UInt8:
     """(H,W) class ids of an RGB mask, or of a palette mask whose colours count and not its index, upright."""
     with _opened(path) as picture:

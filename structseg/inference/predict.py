@@ -18,6 +18,7 @@ from torch import nn
 
 from structseg.config import InferenceConfig
 from structseg.data.read import SUFFIXES, read_image
+from structseg.data.reading import Reading, reading
 from structseg.errors import ConfigError, DataError, did_you_mean
 from structseg.inference.classes import most_probable
 from structseg.inference.device import pick_device
@@ -56,7 +57,7 @@ def predict(
     inference = dataclasses.replace(inference, **options)
     chosen = None if device is None else pick_device(device)
     predictor = Predictor.from_config(model, labels, inference, chosen)
-    return _run(predictor, _named(pictures), probabilities=probabilities)
+    return _run(predictor, _named(pictures, _limits(model)), probabilities=probabilities)
 
 
 def predict_files(
@@ -69,7 +70,7 @@ def predict_files(
 ) -> Iterator[Prediction]:
     """Predict what `find_pictures` found with a loaded model."""
     predictor = Predictor.from_config(model, vars(model)["labels"], inference, pick_device(device))
-    return _run(predictor, _read(items), probabilities=probabilities)
+    return _run(predictor, _read(items, _limits(model)), probabilities=probabilities)
 
 
 def find_pictures(given: Iterable[Path | str]) -> tuple[Item, ...]:
@@ -101,21 +102,29 @@ def _below(path: Path) -> list[Path]:
     return found
 
 
-def _read(items: Iterable[Item]) -> Iterator[Named]:
+def _limits(model: nn.Module) -> Reading:
+    """The largest picture, as the model's configuration says."""
+    known = vars(model)
+    return Reading(max_pixels=known["config"].data.max_pixels) if "config" in known else Reading()
+
+
+def _read(items: Iterable[Item], limits: Reading) -> Iterator[Named]:
     for item in items:
         if item.image is None:
             raise DataError(f"'{item.name}' names no picture file")
-        yield item.name, read_image(item.image)
+        with reading(limits):
+            image = read_image(item.image)
+        yield item.name, image
 
 
-def _named(pictures: Given | Iterable[Given]) -> Iterator[Named]:
+def _named(pictures: Given | Iterable[Given], limits: Reading) -> Iterator[Named]:
     """Names and arrays of whatever was given."""
     if isinstance(pictures, Path | str) or (isinstance(pictures, np.ndarray) and pictures.ndim == 3):
         pictures = [pictures]
     given: Iterator[Any] = iter(pictures)
     first = next(given, None)
     if isinstance(first, Path | str):
-        return _read(find_pictures([first, *given]))
+        return _read(find_pictures([first, *given]), limits)
     return iter(()) if first is None else _numbered(chain([first], given))
 
 

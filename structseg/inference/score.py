@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from structseg.data.read import read_instances, read_mask
+from structseg.data.reading import Reading, reading
 from structseg.errors import DataError
 from structseg.inference.counts import Counter, Form, describe, summarise
 from structseg.metrics.trimap import DISTANCES
@@ -52,7 +53,8 @@ def score_folders(
     things = {} if instances is None else _things(instances, pairs, replace)
     counter = Counter(labels, tolerance=tolerance, size=len(pairs), distances=distances, boundary=boundary)
     for name, (first, second) in pairs.items():
-        prediction, truth = read_mask(first, written), read_mask(second, labels)
+        with reading(Reading(max_pixels=0)):  # files that were named one and all
+            prediction, truth = read_mask(first, written), read_mask(second, labels)
         if prediction.shape != truth.shape:
             sizes = " and ".join(f"{width}x{height}" for height, width in (prediction.shape, truth.shape))
             raise DataError(f"{first} and its truth {second} differ in size ({sizes}); predict at the picture's size")

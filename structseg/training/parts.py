@@ -22,7 +22,7 @@ from structseg.data import open_format
 from structseg.data.balance import Balance, balance
 from structseg.data.fingerprint import fingerprint, frequencies
 from structseg.data.formats import Format
-from structseg.data.loader import Augmentation, batches
+from structseg.data.loader import Augmentation, batches, start_server
 from structseg.errors import ConfigError, first_line
 from structseg.inference.device import pick_device
 from structseg.inference.evaluate import count
@@ -75,6 +75,8 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     chosen = pick_device(device)
     dataset = open_format(config.data)
     items = dataset.items(config.data.train)
+    if config.data.workers:
+        start_server()
     preflight = Preflight(dataset, _splits(config))
     torch.manual_seed(config.seed)
     model = build_model(config.model, dataset.labels.num_classes, names=dataset.labels.names)

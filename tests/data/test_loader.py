@@ -15,8 +15,8 @@ from PIL import Image
 
 from structseg.config import DataConfig
 from structseg.data import Format, open_format
-from structseg.data.loader import Augmentation, batches, order, place_rng
-from structseg.errors import DataError
+from structseg.data.loader import Augmentation, batches, order, place_rng, share
+from structseg.errors import DataError, WorkerError
 from structseg.types import Batch
 
 CROP = Augmentation(crop=(24, 32), scale=(0.5, 2), jitter=0.3)
@@ -143,6 +143,20 @@ def test_data_errors_are_the_same_from_a_worker(tmp_path: Path, workers: int) ->
         f"{tmp_path / 'masks/train/c.png'}: value 9 (768 pixels) not in the label table {table}; "
         f"add it, or list it under ignore"
     )
+
+
+def test_a_full_shared_memory_is_one_line(scenes: Format, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(tensor: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("unable to write to file </torch_1>: No space left on device (28)\nand more")
+
+    batch = next(run(scenes))
+    assert share(batch).image.is_shared()
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    with pytest.raises(WorkerError) as caught:
+        share(batch)
+    for part in ("No space left on device", "lower data.workers", "--shm-size"):
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_streams_that_cannot_be(scenes: Format) -> None:

@@ -12,7 +12,7 @@ import pytest
 from inference_stubs import Pointwise, Tiny, grey, paint, squares, table
 from PIL import Image
 
-from structseg.config import Config, InferenceConfig
+from structseg.config import Config, DataConfig, InferenceConfig
 from structseg.errors import ConfigError, DataError
 from structseg.inference.predict import find_pictures, predict, predict_files
 from structseg.types import Labels, Prediction, UInt8
@@ -40,6 +40,17 @@ def test_a_folder_of_files(folder: Path, tmp_path: Path) -> None:
         assert prediction.probabilities is None
         prediction.save(tmp_path / "out")
     np.testing.assert_array_equal(grey(tmp_path / "out" / "index" / "b" / "one.png"), found[2].classes)
+
+
+def test_the_largest_picture_is_the_models(folder: Path) -> None:
+    model = Pointwise()
+    for limit, count in ((139, 1), (0, 3)):  # the pictures have 126, 140 and 154 pixels
+        model.config = Config(data=DataConfig(max_pixels=limit))
+        made = predict(model, folder, labels=table(), batch=1)
+        assert len(list(islice(made, count))) == count
+    model.config = Config(data=DataConfig(max_pixels=139))
+    with pytest.raises(DataError, match=r"two\.PNG: 14x10 pixels are more than data\.max_pixels = 139"):
+        list(predict(model, folder, labels=table(), batch=1))
 
 
 def test_names(folder: Path) -> None:
