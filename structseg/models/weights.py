@@ -37,9 +37,7 @@ class Report:
     skipped: tuple[str, ...]  # keys of the file that were not used
     missing: tuple[str, ...]  # keys of the module that the file lacks, counters aside
     shape: tuple[str, ...]  # `key (file's shape, module's shape)`; neither loaded, skipped nor missing
-    carried: tuple[str, ...] | None = (
-        None  # classes whose rows were taken by name; None where tables are alike, unknown
-    )
+    carried: tuple[str, ...] | None = None  # classes whose rows were taken by name, where label tables differ
     classes: int = 0  # of the module, where `carried` says something
 
     def __str__(self) -> str:
