@@ -37,9 +37,8 @@ class Report:
     skipped: tuple[str, ...]  # keys of the file that were not used
     missing: tuple[str, ...]  # keys of the module that the file lacks, counters aside
     shape: tuple[str, ...]  # `key (file's shape, module's shape)`; neither loaded, skipped nor missing
-    carried: tuple[str, ...] | None = (
-        None  # classes whose rows were taken by name; None where tables are alike, unknown
-    )
+    carried: tuple[str, ...] | None = None  # classes whose rows were taken by name, where label tables differ
+    classes: int = 0  # of the module, where `carried` says something
 
     def __str__(self) -> str:
         """One line: `FILE: 241 loaded, 6 skipped (fc.weight, ...), 0 missing, 0 of another shape`."""
@@ -56,7 +55,7 @@ class Report:
         loaded = sum(not key.endswith(COUNTER) for key in self.loaded)
         line = f"{self.source}: {loaded} of {loaded + len(self.new)} weights loaded"
         if self.carried is not None:
-            line += f"; of the classifier, {len(self.carried)} classes by name{_some(self.carried)}, the others are new"
+            line += f"; of the classifier, {len(self.carried)} of {self.classes} classes by name{_some(self.carried)}"
         return f"{line}; new: {', '.join(self.new[:4])}{', ...' if len(self.new) > 4 else ''}" if self.new else line
 
 
@@ -100,7 +99,7 @@ def load_fitting(module: nn.Module, source: str | Path, *, names: Sequence[str] 
         fitting |= rows
         shape = tuple(text for text in report.shape if text.split()[0] not in rows)
         carried = tuple(name for name in names if name in theirs) if rows else None
-        report = replace(report, loaded=tuple(fitting), shape=shape, carried=carried)
+        report = replace(report, loaded=tuple(fitting), shape=shape, carried=carried, classes=len(names))
     module.load_state_dict(fitting, strict=False)
     return report
 
