@@ -3,9 +3,10 @@
     python benchmarks/affinity.py [--batch 8 --classes 21 --size 60 --rounds 5]
     python benchmarks/affinity.py --batch 1 --size 480 --rounds 2       # the usual one takes 8 GB and half a minute
 
-Loops are what a CPU runs, torch what every other device and float64 do. All compute the adaptive affinity loss of kernel sizes 3, 5, 7 with all gradients, on the CPU with one thread, in turn
-in one process; the time is process time, the least of the rounds. Memory is the growth of the peak resident size
-(Linux: VmHWM) of a fresh process for each, over the peak before the loss, in multiples of the probabilities.
+Loops are what a CPU runs, torch what every other device and float64 do. All compute the adaptive affinity loss of
+kernel sizes 3, 5, 7 with all gradients, on the CPU with one thread, in turn in one process; the time is process time,
+the least of the rounds. Memory is the growth of the peak resident size (Linux: VmHWM) of a fresh process for each, over
+the peak before the loss, in multiples of the probabilities.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def problem(batch: int, classes: int, size: int) -> tuple[Tensor, Tensor, Adapti
 
 def in_torch(logits: Tensor, target: Tensor, loss: AdaptiveAffinityField) -> Tensor:
     """The loss with the kernel in torch operations."""
-    with mock.patch.object(sys.modules["structseg.losses.kernels.affinity"], "_compiled", lambda *_: False):
+    with mock.patch.object(sys.modules["structseg.losses.kernels.affinity"], "_compiled", return_value=False):
         value: Tensor = loss(logits, target)
     return value
 

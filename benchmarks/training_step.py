@@ -2,9 +2,9 @@
 
     python benchmarks/training_step.py [--rounds 5]
 
-EfficientNet-Lite0 (random weights, frozen norms) with the top-down head at stride 4, eight crops of 256x320, 11 classes,
-AdamW, one CPU thread: class-weighted cross-entropy alone, and with the fields of 3x3, 5x5 and 7x7, in turn in one
-process; the least process time of the rounds. Then with logits at stride 8.
+EfficientNet-Lite0 (random weights, frozen norms) with the top-down head at stride 4, eight crops of 256x320, 11
+classes, AdamW, one CPU thread: class-weighted cross-entropy alone, and with the fields of 3x3, 5x5 and 7x7, in
+turn in one process; the least process time of the rounds. Then with logits at stride 8.
 """
 
 from __future__ import annotations
