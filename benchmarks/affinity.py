@@ -1,10 +1,12 @@
-"""How fast, and in how little memory, is the fused affinity loss next to the usual one of unfold, stack and gather?
+"""How fast, and in how little memory, is the affinity loss next to the usual one of unfold, stack and gather?
 
     python benchmarks/affinity.py [--batch 8 --classes 21 --size 60 --rounds 5]
+    python benchmarks/affinity.py --batch 1 --size 480 --rounds 2       # the usual one takes 8 GB and half a minute
 
-Both compute the adaptive affinity loss of kernel sizes 3, 5, 7 with all gradients, on the CPU with one thread, in turn
-in one process; the time is process time, the least of the rounds. Memory is the growth of the peak resident size
-(Linux: VmHWM) of a fresh process for each, over the peak before the loss, in multiples of the probabilities.
+Loops are what a CPU runs, torch what every other device and float64 do. All compute the adaptive affinity loss of
+kernel sizes 3, 5, 7 with all gradients, on the CPU with one thread, in turn in one process; the time is process time,
+the least of the rounds. Memory is the growth of the peak resident size (Linux: VmHWM) of a fresh process for each, over
+the peak before the loss, in multiples of the probabilities.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -73,9 +76,17 @@ def problem(batch: int, classes: int, size: int) -> tuple[Tensor, Tensor, Adapti
     return logits, target, AdaptiveAffinityField(num_classes=classes, ascent=False)
 
 
+def in_torch(logits: Tensor, target: Tensor, loss: AdaptiveAffinityField) -> Tensor:
+    """The loss with the kernel in torch operations."""
+    with mock.patch.object(sys.modules["structseg.losses.kernels.affinity"], "_compiled", return_value=False):
+        value: Tensor = loss(logits, target)
+    return value
+
+
 FORMS: dict[str, Callable[[Tensor, Tensor, AdaptiveAffinityField], Tensor]] = {
     "op by op": op_by_op,
-    "fused": lambda logits, target, loss: loss(logits, target),
+    "torch": lambda logits, target, loss: in_torch(logits, target, loss),
+    "loops": lambda logits, target, loss: loss(logits, target),
 }
 
 
@@ -127,10 +138,9 @@ def main() -> None:
             f"  {name:9} {1e3 * seconds[name]:9.1f} ms {memory[name] / 2**20:9.1f} MB = "
             f"{memory[name] / size:6.1f} x probabilities, loss {values[name]:.7f}"
         )
-    faster = seconds["op by op"] / seconds["fused"]
-    print(
-        f"  fused is {faster:.1f} x faster and takes {memory['op by op'] / max(memory['fused'], 1):.0f} x less memory"
-    )
+    for name in ("torch", "loops"):
+        faster, less = seconds["op by op"] / seconds[name], memory["op by op"] / max(memory[name], 1)
+        print(f"  {name}: {faster:.1f} x faster than op by op, {less:.0f} x less memory")
 
 
 if __name__ == "__main__":

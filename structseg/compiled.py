@@ -12,7 +12,9 @@ where that cannot be written.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numba
@@ -24,11 +26,35 @@ uintp: Any = numba.uintp
 prange: Any = numba.prange
 
 
-def compiled(*, parallel: bool = False, fastmath: bool = False) -> Callable[[F], F]:
-    """A function of plain loops over arrays -> the same, compiled for each kind of arguments on first use."""
-    made: Any = numba.njit(cache=True, nogil=True, parallel=parallel, fastmath=fastmath)
+def compiled(*, parallel: bool = False, fastmath: bool = False, contract: bool = False) -> Callable[[F], F]:
+    """A function of plain loops over arrays -> the same, compiled for each kind of arguments on first use.
+
+    `fastmath` takes every liberty with float arithmetic; `contract` only a b + c in one step. A division by zero gives
+    what NumPy gives: a check would keep the loop scalar.
+    """
+    liberties: Any = {"contract"} if contract else fastmath
+    made: Any = numba.njit(cache=True, nogil=True, parallel=parallel, fastmath=liberties, error_model="numpy")
     decorate: Callable[[F], F] = made
     return decorate
+
+
+_TURN = threading.Lock()
+
+
+@contextmanager
+def threads(wanted: int) -> Iterator[None]:
+    """Inside, parallel loops use `wanted` threads, or all that Numba may start where these are fewer.
+
+    One caller at a time: not every threading layer of Numba stands two.
+    """
+    with _TURN:
+        before = numba.get_num_threads()
+        most: int = vars(numba.config)["NUMBA_NUM_THREADS"]
+        numba.set_num_threads(max(1, min(wanted, most)))
+        try:
+            yield
+        finally:
+            numba.set_num_threads(before)
 
 
 class _Announce(event.Listener):

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from structseg.errors import ConfigError, did_you_mean
 from structseg.losses.checks import check_affinity, check_whole
-from structseg.losses.kernels import affinity
-from structseg.losses.kernels.pairs import check_pairs, element_counts, pair_counts
+from structseg.losses.kernels import affinity, pair_counts
+from structseg.losses.kernels.pairs import check_pairs, element_counts
 from structseg.losses.sampling import (
     as_counts,
     inverse,
