@@ -42,7 +42,11 @@ def slopes(form: Any, probabilities: Tensor, labels: Tensor, maps: list[Tensor],
 @pytest.mark.parametrize("pair_rule", ["mirrored", "simple"])
 @pytest.mark.parametrize("kernel_sizes", [(3, 5, 7), (7, 3, 29)], ids=str)  # 29 reaches beyond the map
 @pytest.mark.parametrize("weights", SHAPES)
-def test_the_loops_are_the_reference(weights: str, kernel_sizes: tuple[int, ...], pair_rule: str) -> None:
+@pytest.mark.parametrize("cells", [2**20, 1], ids=["all channels", "channel by channel"])
+def test_the_loops_are_the_reference(
+    weights: str, kernel_sizes: tuple[int, ...], pair_rule: str, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "CELLS", cells)
     probabilities, labels = problem()
     maps = [torch.rand(SHAPES[weights]).requires_grad_() for _ in range(2)]
     options: dict[str, Any] = {"kernel_sizes": kernel_sizes, "margin": 2.5, "pair_rule": pair_rule}
@@ -144,7 +148,8 @@ def test_the_inner_loop_is_vectorised() -> None:
     plane, line = np.full((2, 400), 0.5, np.float32), np.zeros((3, 400), np.float32)
     step = np.array([[1, 19, 20, 21]] * 3, np.int64)
     code(
-        *(plane,) * 6, np.zeros(400, np.int32), np.zeros((24, 400), np.float32), line, line,
+        *(plane,) * 6, np.zeros(400, np.int32), np.arange(2, dtype=np.int32), np.zeros((24, 400), np.float32),
+        line, line,
         np.ones((3, 2), np.float32), np.ones((3, 2), np.float32), step, np.array([4, 5, 6, 7]), np.float32(3),
         np.array([100, 200]), False, np.zeros_like(plane), line.copy(), line.copy(), np.zeros((1, 2, 3, 2)),
     )  # fmt: skip

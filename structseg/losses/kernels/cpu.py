@@ -1,8 +1,8 @@
 """The affinity sums on the CPU in float32: `loops.py` behind operators that torch knows.
 
 As custom operators (`structseg::affinity`, `structseg::pair_counts`) they stay one node where a model is compiled or
-exported. One picture at a time is laid out with a rim and its logarithms, so that beside the gradient only some planes
-of a single picture are held. Weights are by pixel, (K,B or 1,1,h or 1,w or 1), or by channel, (K,1,C,1,1).
+exported. Some channels of one picture at a time are laid out with a rim and their logarithms, so that beside the
+gradient little is held. Weights are by pixel, (K,B or 1,1,h or 1,w or 1), or by channel, (K,1,C,1,1).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from structseg.losses.kernels.pairs import CLIP
 from structseg.neighbours import DIRECTIONS, HALF, reach
 
 ROWS = 4  # of a block
+CELLS = 2**20  # of channels that are laid out together
 
 
 class Layout(NamedTuple):
@@ -178,44 +179,52 @@ def _picture(
     """Gradient (C,h,w), and the sums without weights (2,K,h,w) or, by channel, (2,K,C)."""
     from structseg.losses.kernels.loops import affinity_rows, valid_pairs
 
-    raw = shape.lay(probabilities, 0.5)
-    valid = np.zeros((steps[0].size, raw.shape[1]), np.float32)
+    valid = np.zeros((steps[0].size, len(labels)), np.float32)
     valid_pairs(labels, steps[0], mirrored, *shape.inner, valid)
-    planes = [side.clamp(min=CLIP) for side in (raw, 1 - raw)]
-    planes += [plane.log() for plane in planes]
-    planes += [
-        torch.where(side >= CLIP, plane.reciprocal(), 0) for side, plane in zip((raw, 1 - raw), planes, strict=False)
-    ]
-    gradient = torch.zeros_like(raw)
     (edge, edge_channel), (interior, interior_channel) = weights
-    sums = torch.zeros(2, len(steps[0]), raw.shape[1])
-    blocks = shape.blocks()
-    by_block = np.zeros((len(blocks) - 1, 2, len(steps[0]), len(raw)))
-    p, n, log_p, log_n, inverse_p, inverse_n = (plane.numpy() for plane in planes)
-    affinity_rows(
-        p,
-        n,
-        log_p,
-        log_n,
-        inverse_p,
-        inverse_n,
-        labels,
-        valid,
-        edge,
-        interior,
-        edge_channel,
-        interior_channel,
-        steps[1],
-        np.array([DIRECTIONS.index(direction) for direction in HALF], np.int64),
-        np.float32(margin),
-        blocks,
-        by_channel,
-        gradient.numpy(),
-        sums[0].numpy(),
-        sums[1].numpy(),
-        by_block,
-    )
-    return shape.take(gradient), torch.from_numpy(by_block.sum(0)).float() if by_channel else shape.take(sums)
+    channels, blocks = len(probabilities), shape.blocks()
+    classes = np.arange(channels, dtype=np.int32) if channels > 1 else np.ones(1, np.int32)
+    sums = torch.zeros(2, len(steps[0]), len(labels))
+    gradients, by_channels = [], []
+    together = max(1, CELLS // len(labels))
+    for some in (slice(first, first + together) for first in range(0, channels, together)):
+        raw = shape.lay(probabilities[some], 0.5)
+        gradient, by_block = torch.zeros_like(raw), np.zeros((len(blocks) - 1, 2, len(steps[0]), len(raw)))
+        n, inverse_n = _clipped(1 - raw)
+        p, inverse_p = _clipped(raw)
+        affinity_rows(
+            p.numpy(),
+            n.numpy(),
+            p.log().numpy(),
+            n.log().numpy(),
+            inverse_p.numpy(),
+            inverse_n.numpy(),
+            labels,
+            classes[some],
+            valid,
+            edge,
+            interior,
+            np.ascontiguousarray(edge_channel[:, some]),
+            np.ascontiguousarray(interior_channel[:, some]),
+            steps[1],
+            np.array([DIRECTIONS.index(direction) for direction in HALF], np.int64),
+            np.float32(margin),
+            blocks,
+            by_channel,
+            gradient.numpy(),
+            sums[0].numpy(),
+            sums[1].numpy(),
+            by_block,
+        )
+        gradients.append(shape.take(gradient))
+        by_channels.append(torch.from_numpy(by_block.sum(0)).float())
+    return torch.cat(gradients), torch.cat(by_channels, -1) if by_channel else shape.take(sums)
+
+
+def _clipped(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The values, clipped in place, and one over them, 0 where clipped."""
+    inverse = values.reciprocal().masked_fill_(values < CLIP, 0)
+    return values.clamp_(min=CLIP), inverse
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

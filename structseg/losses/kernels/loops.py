@@ -59,13 +59,14 @@ def count_pairs(labels: Any, steps: Any, mirrored: bool, low: int, high: int, ou
 
 @compiled(parallel=True, contract=True)
 def affinity_rows(
-    p: Any,  # (C,n) float32 of one picture, with the rim: P clipped
+    p: Any,  # (C,n) float32, some channels of one picture, with the rim: P clipped
     n: Any,  # 1 - P clipped
     log_p: Any,
     log_n: Any,
     inverse_p: Any,  # 1 / p, 0 where clipped
     inverse_n: Any,
     labels: Any,  # (n,) int32, -1 = none
+    classes: Any,  # (C,) int32: the label of each channel
     valid: Any,  # (8K,n) float32
     edge: Any,  # (K,n) float32: weight of an edge element, by its centre
     interior: Any,
@@ -77,16 +78,16 @@ def affinity_rows(
     blocks: Any,  # (T + 1,) int64: where the blocks of whole rows start
     by_channel: bool,
     gradient: Any,  # (C,n) float32, zeros: d loss / d P
-    edge_sums: Any,  # (K,n) float32, zeros: hinges of each centre, without weight
+    edge_sums: Any,  # (K,n) float32: hinges of each centre, without weight, are added
     interior_sums: Any,
     channel_sums: Any,  # (T,2,K,C) float64, zeros: the same by block and channel, if `by_channel`
 ) -> None:
-    """Fill the last four for one picture; with `by_channel` the sums by centre are left empty."""
+    """Fill the last four; with `by_channel` the sums by centre end as they were, 0."""
     for block in prange(len(blocks) - 1):
         low, high = blocks[block], blocks[block + 1]
         for channel in range(len(p)):
             c = uintp(channel)
-            own = np.int32(1 if len(p) == 1 else channel)
+            own = classes[channel]
             for kernel in range(len(steps)):
                 k = uintp(kernel)
                 edge_factor, interior_factor = edge_channel[k, c], interior_channel[k, c]
