@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 import numba
@@ -38,6 +39,17 @@ def compiled(*, parallel: bool = False, fastmath: bool = False, contract: bool =
     return decorate
 
 
+@cache
+def _start_threads() -> None:
+    """Numba, when it starts its threads, sets OpenMP's number of them for the calling thread, and torch reads it too.
+
+    So this is done in a thread that ends: the number of threads that torch was given stays.
+    """
+    starter = threading.Thread(target=numba.get_num_threads)
+    starter.start()
+    starter.join()
+
+
 _TURN = threading.Lock()
 
 
@@ -48,6 +60,7 @@ def threads(wanted: int) -> Iterator[None]:
     One caller at a time: not every threading layer of Numba stands two.
     """
     with _TURN:
+        _start_threads()
         before = numba.get_num_threads()
         most: int = vars(numba.config)["NUMBA_NUM_THREADS"]
         numba.set_num_threads(max(1, min(wanted, most)))

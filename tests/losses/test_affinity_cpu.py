@@ -97,6 +97,18 @@ def test_threads_do_not_matter() -> None:
         assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
 
+def test_torch_keeps_its_number_of_threads() -> None:
+    """Numba starts its own on the first call of a process."""
+    script = """
+import torch
+from structseg.losses import AffinityField
+torch.set_num_threads(1)
+AffinityField()(torch.randn(1, 3, 8, 8), torch.ones(1, 8, 8, dtype=torch.int64))
+assert torch.get_num_threads() == 1
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_what_is_not_finite_shows() -> None:
     """Even where no pair counts."""
     logits = torch.randn(1, 3, 8, 8)
