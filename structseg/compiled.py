@@ -12,7 +12,9 @@ where that cannot be written.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numba
@@ -24,11 +26,35 @@ uintp: Any = numba.uintp
 prange: Any = numba.prange
 
 
-def compiled(*, parallel: bool = False, fastmath: bool = False) -> Callable[[F], F]:
-    """A function of plain loops over arrays -> the same, compiled for each kind of arguments on first use."""
-    made: Any = numba.njit(cache=True, nogil=True, parallel=parallel, fastmath=fastmath)
+def compiled(*, parallel: bool = False, fastmath: bool | Set[str] = False, inline: bool = False) -> Callable[[F], F]:
+    """A function of plain loops over arrays -> the same, compiled for each kind of arguments on first use.
+
+    `fastmath`: all liberties with float arithmetic, or LLVM's names of those that are taken. A division by zero gives
+    what NumPy gives: a check would keep the loop scalar.
+    """
+    flags = fastmath if isinstance(fastmath, bool) else set(fastmath)
+    made: Any = numba.njit(cache=True, nogil=True, parallel=parallel, fastmath=flags, error_model="numpy", forceinline=inline)
     decorate: Callable[[F], F] = made
     return decorate
+
+
+_TURN = threading.Lock()
+
+
+@contextmanager
+def threads(wanted: int) -> Iterator[int]:
+    """Inside, parallel loops of this thread use `wanted` threads or, where that is less, all that Numba may start.
+
+    Gives their number. One caller at a time: not every threading layer of Numba stands two.
+    """
+    with _TURN:
+        before = numba.get_num_threads()
+        count = max(1, min(wanted, numba.config.NUMBA_NUM_THREADS))
+        numba.set_num_threads(count)
+        try:
+            yield count
+        finally:
+            numba.set_num_threads(before)
 
 
 class _Announce(event.Listener):
