@@ -42,9 +42,10 @@ def affinity(
     weight_by: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Arguments as of `kernels.affinity.affinity` -> the value and its gradients in probabilities, edge and interior."""
-    gradient = torch.zeros_like(probabilities, memory_format=torch.contiguous_format)
     height, width = probabilities.shape[2:]
     used = [k for k, size in enumerate(kernel_sizes) if reach(size) < max(height, width)]  # others have no pair inside
+    fill = torch.empty_like if used else torch.zeros_like
+    gradient = fill(probabilities, memory_format=torch.contiguous_format)
     totals = torch.zeros(2, len(kernel_sizes), edge.shape[1], dtype=torch.float64)
     tables = torch.stack((edge, interior)).detach()
     if used and probabilities.numel():
