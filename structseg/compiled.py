@@ -33,12 +33,15 @@ def compiled(*, parallel: bool = False, fastmath: bool | Set[str] = False, inlin
     what NumPy gives: a check would keep the loop scalar.
     """
     flags = fastmath if isinstance(fastmath, bool) else set(fastmath)
-    made: Any = numba.njit(cache=True, nogil=True, parallel=parallel, fastmath=flags, error_model="numpy", forceinline=inline)
+    made: Any = numba.njit(
+        cache=True, nogil=True, parallel=parallel, fastmath=flags, error_model="numpy", forceinline=inline
+    )
     decorate: Callable[[F], F] = made
     return decorate
 
 
 _TURN = threading.Lock()
+_CONFIG: Any = numba.config
 
 
 @contextmanager
@@ -49,7 +52,7 @@ def threads(wanted: int) -> Iterator[int]:
     """
     with _TURN:
         before = numba.get_num_threads()
-        count = max(1, min(wanted, numba.config.NUMBA_NUM_THREADS))
+        count = max(1, min(wanted, _CONFIG.NUMBA_NUM_THREADS))
         numba.set_num_threads(count)
         try:
             yield count

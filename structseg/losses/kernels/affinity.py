@@ -6,7 +6,7 @@
 
 over the pairs that count (`pairs.py`); r is the label of i or the channel c (`weights.py`). The tables `edge` and
 `interior` hold all factors of an element: lambda, one over the number of elements, the learned weight of a kernel. So
-the kernel knows neither means nor how weights are made, and its gradient in the tables is all that learned weights need.
+the kernel knows neither means nor how weights are made: learned weights need its gradient in the tables only.
 
 Forms: `cpu.py` (compiled loops; CPU, float32), `fused.py` (torch; all else), `reference.py` (autograd, for tests).
 They are one operator to torch, so that torch.compile leaves them whole instead of breaking its graph. It is defined by
@@ -45,7 +45,7 @@ def affinity(
     """probabilities (B,C,h,w) float32 or float64, labels (B,h,w) int64 with -1 = none -> scalar.
 
     `edge` and `interior` (K,R) of the same type: R = C columns, or one for all. Differentiable once in probabilities,
-    edge and interior: RuntimeError with create_graph.
+    edge and interior: RuntimeError with create_graph. ValueError for shapes that do not fit together.
     """
     value: Tensor = torch.ops.structseg.affinity(
         probabilities, labels, edge, interior, kernel_sizes, margin, pair_rule, weight_by
@@ -64,6 +64,7 @@ def _compute(
     weight_by: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The value and its gradients in probabilities, edge and interior, by the form that fits."""
+    _check(probabilities, labels, (edge, interior), len(kernel_sizes))
     form = fused.affinity
     if probabilities.device.type == "cpu" and probabilities.dtype == torch.float32:
         from structseg.losses.kernels import cpu  # loads Numba
@@ -79,6 +80,16 @@ def _compute(
         pair_rule=pair_rule,
         weight_by=weight_by,
     )
+
+
+def _check(probabilities: Tensor, labels: Tensor, tables: tuple[Tensor, Tensor], kernels: int) -> None:
+    """Raise ValueError for shapes with which compiled loops would leave an array."""
+    batch, channels, height, width = probabilities.shape
+    if labels.shape != (batch, height, width):
+        raise ValueError(f"labels {tuple(labels.shape)} are not (B,h,w) of probabilities {tuple(probabilities.shape)}")
+    for table in tables:
+        if table.shape not in ((kernels, 1), (kernels, channels)) or table.shape != tables[0].shape:
+            raise ValueError(f"a table of weights {tuple(table.shape)} is not (K,1) or (K,C) = ({kernels}, {channels})")
 
 
 def _shapes(

@@ -41,7 +41,7 @@ def affinity(
     pair_rule: str,
     weight_by: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Arguments as of `kernels.affinity.affinity` -> the value and its gradients in probabilities, edge and interior."""
+    """Arguments of `kernels.affinity.affinity` -> the value, its gradients in probabilities, edge and interior."""
     height, width = probabilities.shape[2:]
     used = [k for k, size in enumerate(kernel_sizes) if reach(size) < max(height, width)]  # others have no pair inside
     fill = torch.empty_like if used else torch.zeros_like
@@ -50,8 +50,9 @@ def affinity(
     tables = torch.stack((edge, interior)).detach()
     if used and probabilities.numel():
         sizes = tuple(kernel_sizes[k] for k in used)
+        by_channel = weight_by == "channel" and edge.shape[1] > 1
         some = tables[:, used].flatten(0, 1).numpy()
-        sums = _run(probabilities, labels, some, gradient, sizes, margin, pair_rule == "mirrored", weight_by == "channel")
+        sums = _run(probabilities, labels, some, gradient, sizes, margin, pair_rule == "mirrored", by_channel)
         totals[:, used] = torch.from_numpy(sums).reshape(2, len(used), -1)
     value = (tables.double() * totals).sum().to(probabilities.dtype)
     return value, gradient, totals[0].to(edge.dtype), totals[1].to(interior.dtype)
@@ -70,7 +71,7 @@ def _run(
     """Fill `gradient`; the unweighted sums (2 K, R) of the edges and the interiors of each kernel."""
     batch, _, height, width = probabilities.shape
     line = _measure(height, width, max(map(reach, kernel_sizes)))
-    steps = np.array([[dy * line.width + dx for dy, dx in directions(size)] for size in kernel_sizes], dtype=np.int64)
+    steps = np.array([dy * line.width + dx for size in kernel_sizes for dy, dx in directions(size)], dtype=np.int64)
     sums = np.zeros((batch * -(-height // line.rows), *tables.shape))
     with threads(min(torch.get_num_threads(), len(sums))) as workers:
         affinity_blocks(
@@ -85,7 +86,7 @@ def _run(
             line.base,
             line.width,
             np.empty((workers, line.cells), np.int32),
-            np.empty((workers, steps.size, line.cells), np.float32),
+            np.empty((workers, len(steps), line.cells), np.float32),
             np.empty((workers, len(tables), line.cells), np.float32),
             np.empty((workers, 6, line.cells), np.float32),
             np.zeros((workers, len(tables), line.own), np.float32),

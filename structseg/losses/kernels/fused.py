@@ -48,7 +48,7 @@ def affinity(
     pair_rule: str,
     weight_by: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Arguments as of `kernels.affinity.affinity` -> the value and its gradients in probabilities, edge and interior."""
+    """Arguments of `kernels.affinity.affinity` -> the value, its gradients in probabilities, edge and interior."""
     tables, shape = (edge.detach(), interior.detach()), probabilities.shape
     probabilities = probabilities.detach().flatten(2)  # (B,C,N)
     edges, interiors = (weight_maps(table, labels, weight_by).flatten(3) for table in tables)
@@ -79,8 +79,7 @@ def affinity(
         )
     value = (edges * sums[0]).sum() + (interiors * sums[1]).sum()
     edge_sums, interior_sums = (
-        table_sums(found, table, labels, weight_by)
-        for found, table in zip(sums, tables, strict=True)
+        table_sums(found, table, labels, weight_by) for found, table in zip(sums, tables, strict=True)
     )
     return value, gradient.reshape(shape), edge_sums, interior_sums
 

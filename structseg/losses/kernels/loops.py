@@ -67,8 +67,8 @@ def lay_labels(labels: Any, image: int, first: int, base: int, width: int, t: in
 @compiled()
 def lay_valid(line: Any, steps: Any, mirrored: int, low: int, high: int, t: int, valid: Any) -> None:
     """valid (8 K, cells): 1 where the pair (cell, cell + step) counts with this cell as its centre, else 0."""
-    for which in range(steps.size):
-        step = steps[which // 8, which % 8]
+    for which in range(len(steps)):
+        step = steps[which]
         for cell in range(low, high):
             known = line[t, uintp(cell)] | line[t, uintp(cell + step)] | line[t, uintp(cell - step * mirrored)]
             valid[t, uintp(which), uintp(cell)] = ZERO if known < 0 else ONE
@@ -158,7 +158,7 @@ def affinity_blocks(
     probabilities: Any,  # (B,C,h,w) float32
     labels: Any,  # (B,h,w) int64, -1 = none
     tables: Any,  # (2 K, R) float32: weights of edges, of interiors
-    steps: Any,  # (K,8) int64, of the line; the last is the opposite of the first, and so on
+    steps: Any,  # (8 K,) int64, of the line; the last of eight is the opposite of the first, and so on
     by_channel: bool,
     mirrored: int,  # 0, 1
     margin: Any,  # float32
@@ -167,7 +167,7 @@ def affinity_blocks(
     width: int,
     line: Any,  # (workers, cells) int32
     valid: Any,  # (workers, 8 K, cells) float32, as all below but `sums`
-    weights: Any,  # (workers, 2 K, cells)
+    w: Any,  # (workers, 2 K, cells) weights
     q: Any,  # (workers, 6, cells)
     values: Any,  # (workers, 2 K, cells of a block), 0 at the start and at the end
     slope: Any,  # (workers, cells of a block), so too
@@ -176,7 +176,7 @@ def affinity_blocks(
 ) -> None:
     """Fill `gradient` with the slopes in the probabilities, `sums` with the values of each block without weights."""
     _, channels, height, columns = probabilities.shape
-    kernels, blocks, around = len(steps), -(-height // rows), (width - columns) * (width + 1)
+    kernels, blocks, around = len(tables) // 2, -(-height // rows), (width - columns) * (width + 1)
     for worker in prange(len(line)):
         t = uintp(worker)
         for task in range(worker, len(sums), len(line)):
@@ -189,41 +189,42 @@ def affinity_blocks(
             for channel in range(channels):
                 row = channel if by_channel else -1
                 if by_channel or channel == 0:
-                    lay_weights(line, tables, row, low, high, t, weights)
+                    lay_weights(line, tables, row, low, high, t, w)
                 lay_channel(probabilities, image, channel, first, base, width, low, high, t, q)
                 label = np.int32(1 if channels == 1 else channel)
-                for kernel in range(kernels):
-                    k_e, k_i = uintp(kernel), uintp(kernels + kernel)
-                    for half in range(2):  # four pairs at once: all eight would compile much longer
-                        d = 4 * half
-                        s0, s1, s2, s3 = (steps[kernel, d], steps[kernel, d + 1], steps[kernel, d + 2], steps[kernel, d + 3])
-                        v0, v1, v2, v3 = uintp(8*kernel+d), uintp(8*kernel+d+1), uintp(8*kernel+d+2), uintp(8*kernel+d+3)
-                        u0, u1, u2, u3 = uintp(8*kernel+7-d), uintp(8*kernel+6-d), uintp(8*kernel+5-d), uintp(8*kernel+4-d)
-                        for chunk in range(chunks):
-                            start = chunk * CHUNK
-                            for cell in range(CHUNK):
-                                i, own = uintp(base + start + cell), uintp(start + cell)
-                                j0, j1 = uintp(base + start + cell + s0), uintp(base + start + cell + s1)
-                                j2, j3 = uintp(base + start + cell + s2), uintp(base + start + cell + s3)
-                                mine = line[t, i] == label
-                                here = (q[t, 0, i], q[t, 1, i], q[t, 2, i], q[t, 3, i], weights[t, k_e, i], weights[t, k_i, i])
-                                found = (ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)
-                                there = (q[t, 0, j0], q[t, 1, j0], q[t, 2, j0], q[t, 3, j0], weights[t, k_e, j0], weights[t, k_i, j0])
-                                same = (line[t, j0] == label) == mine
-                                found = add_pair(here, there, same, valid[t, v0, i], valid[t, u0, j0], margin, found)
-                                there = (q[t, 0, j1], q[t, 1, j1], q[t, 2, j1], q[t, 3, j1], weights[t, k_e, j1], weights[t, k_i, j1])
-                                same = (line[t, j1] == label) == mine
-                                found = add_pair(here, there, same, valid[t, v1, i], valid[t, u1, j1], margin, found)
-                                there = (q[t, 0, j2], q[t, 1, j2], q[t, 2, j2], q[t, 3, j2], weights[t, k_e, j2], weights[t, k_i, j2])
-                                same = (line[t, j2] == label) == mine
-                                found = add_pair(here, there, same, valid[t, v2, i], valid[t, u2, j2], margin, found)
-                                there = (q[t, 0, j3], q[t, 1, j3], q[t, 2, j3], q[t, 3, j3], weights[t, k_e, j3], weights[t, k_i, j3])
-                                same = (line[t, j3] == label) == mine
-                                found = add_pair(here, there, same, valid[t, v3, i], valid[t, u3, j3], margin, found)
-                                edge, interior, a, b, c, d_p, d_n = found
-                                values[t, k_e, own] += edge
-                                values[t, k_i, own] += interior
-                                slope_p = ZERO if q[t, 4, i] == ZERO else c - d_p - q[t, 4, i] * a
-                                slope_n = ZERO if q[t, 5, i] == ZERO else c - d_n - q[t, 5, i] * b
-                                slope[t, own] += slope_p - slope_n
+                # fmt: off
+                for four in range(0, len(steps), 4):  # pairs at once: all eight would compile much longer
+                    kernel = four // 8
+                    k_e, k_i, opposite = uintp(kernel), uintp(kernels + kernel), 16 * kernel + 7 - four
+                    s0, s1, s2, s3 = steps[four], steps[four + 1], steps[four + 2], steps[four + 3]
+                    v0, v1, v2, v3 = uintp(four), uintp(four + 1), uintp(four + 2), uintp(four + 3)
+                    u0, u1, u2, u3 = uintp(opposite), uintp(opposite - 1), uintp(opposite - 2), uintp(opposite - 3)
+                    for chunk in range(chunks):
+                        start = chunk * CHUNK
+                        for cell in range(CHUNK):
+                            i, own = uintp(base + start + cell), uintp(start + cell)
+                            j0, j1 = uintp(base + start + cell + s0), uintp(base + start + cell + s1)
+                            j2, j3 = uintp(base + start + cell + s2), uintp(base + start + cell + s3)
+                            mine = line[t, i] == label
+                            here = (q[t, 0, i], q[t, 1, i], q[t, 2, i], q[t, 3, i], w[t, k_e, i], w[t, k_i, i])
+                            found = (ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)
+                            there = (q[t, 0, j0], q[t, 1, j0], q[t, 2, j0], q[t, 3, j0], w[t, k_e, j0], w[t, k_i, j0])
+                            same = (line[t, j0] == label) == mine
+                            found = add_pair(here, there, same, valid[t, v0, i], valid[t, u0, j0], margin, found)
+                            there = (q[t, 0, j1], q[t, 1, j1], q[t, 2, j1], q[t, 3, j1], w[t, k_e, j1], w[t, k_i, j1])
+                            same = (line[t, j1] == label) == mine
+                            found = add_pair(here, there, same, valid[t, v1, i], valid[t, u1, j1], margin, found)
+                            there = (q[t, 0, j2], q[t, 1, j2], q[t, 2, j2], q[t, 3, j2], w[t, k_e, j2], w[t, k_i, j2])
+                            same = (line[t, j2] == label) == mine
+                            found = add_pair(here, there, same, valid[t, v2, i], valid[t, u2, j2], margin, found)
+                            there = (q[t, 0, j3], q[t, 1, j3], q[t, 2, j3], q[t, 3, j3], w[t, k_e, j3], w[t, k_i, j3])
+                            same = (line[t, j3] == label) == mine
+                            found = add_pair(here, there, same, valid[t, v3, i], valid[t, u3, j3], margin, found)
+                            edge, interior, a, b, c, d, e = found
+                            values[t, k_e, own] += edge
+                            values[t, k_i, own] += interior
+                            slope_p = ZERO if q[t, 4, i] == ZERO else c - d - q[t, 4, i] * a
+                            slope_n = ZERO if q[t, 5, i] == ZERO else c - e - q[t, 5, i] * b
+                            slope[t, own] += slope_p - slope_n
+                # fmt: on
                 collect(line, base, width, (first, end), channel, row, t, values, slope, sums, gradient, task, image)
