@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 import numba
@@ -40,6 +41,17 @@ def compiled(*, parallel: bool = False, fastmath: bool | Set[str] = False, inlin
     return decorate
 
 
+@cache
+def _start_threads() -> None:
+    """Numba sets OpenMP's number of threads when it starts its own, for the calling thread, and torch reads it too.
+
+    So this is done in a thread that ends: the number of threads that the user gave torch stays.
+    """
+    starter = threading.Thread(target=numba.get_num_threads)
+    starter.start()
+    starter.join()
+
+
 _TURN = threading.Lock()
 _CONFIG: Any = numba.config
 
@@ -51,6 +63,7 @@ def threads(wanted: int) -> Iterator[int]:
     Gives their number. One caller at a time: not every threading layer of Numba stands two.
     """
     with _TURN:
+        _start_threads()
         before = numba.get_num_threads()
         count = max(1, min(wanted, _CONFIG.NUMBA_NUM_THREADS))
         numba.set_num_threads(count)

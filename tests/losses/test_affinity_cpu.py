@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import subprocess
@@ -204,6 +205,9 @@ def step():
     return loss.item(), logits.grad.sum().item()
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
+    step()
+    assert torch.get_num_threads() == 1  # Numba started two threads: torch's number is not touched
     torch.set_num_threads(2)
     before = step()
     loader = DataLoader(Counted(), batch_size=None, num_workers=2, multiprocessing_context="forkserver")
@@ -217,5 +221,6 @@ def test_before_and_after_loader_workers(tmp_path: Path) -> None:
     """Numba's threads do not outlive a fork: the workers come from a server that never had any."""
     script = tmp_path / "step.py"
     script.write_text(LOADER)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, check=False)
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
