@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from structseg.losses import AdaptiveAffinityField, AffinityField
-from structseg.losses.kernels import cpu, loops, pairs, reference
+from structseg.losses.kernels import affinity, cpu, loops, pairs, reference
 from structseg.losses.kernels.counts import pair_counts
 
 VECTORS = {  # multiply-adds of several float32 at once, by kind of processor
@@ -139,6 +139,25 @@ def test_saturated_logits(value: float) -> None:
     assert loss > 1
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("labels", "edge", "interior", "message"),
+    [
+        ((2, 5, 6), (2, 3), (2, 3), r"labels \(2, 5, 6\) are not \(B,h,w\) of probabilities \(2, 3, 6, 6\)"),
+        ((2, 6, 6), (2, 2), (2, 2), r"table of weights \(2, 2\) is not \(K,1\) or \(K,C\) = \(2, 3\)"),
+        ((2, 6, 6), (1, 3), (2, 3), r"table of weights \(1, 3\)"),
+        ((2, 6, 6), (2, 3), (2, 1), r"table of weights \(2, 1\)"),
+    ],
+)
+def test_shapes_that_would_leave_an_array(
+    labels: tuple[int, ...], edge: tuple[int, ...], interior: tuple[int, ...], message: str, dtype: torch.dtype
+) -> None:
+    tensors = [torch.rand(shape, dtype=dtype) for shape in ((2, 3, 6, 6), edge, interior)]
+    target = torch.zeros(labels, dtype=torch.int64)
+    with pytest.raises(ValueError, match=message):
+        affinity(tensors[0], target, *tensors[1:], kernel_sizes=(3, 5), margin=3.0, pair_rule="simple")
 
 
 def test_no_picture() -> None:
