@@ -1,12 +1,11 @@
 """How fast, and in how little memory, is the affinity loss next to the usual one of unfold, stack and gather?
 
-    python benchmarks/affinity.py [--batch 8 --classes 21 --size 60 --rounds 5]
-    python benchmarks/affinity.py --batch 1 --size 480 --rounds 2       # the usual one takes 8 GB and half a minute
+    python benchmarks/affinity.py [--problem 8,21,60 --problem 1,21,480 --rounds 3]
 
-Loops are what a CPU runs, torch what every other device and float64 do. All compute the adaptive affinity loss of
-kernel sizes 3, 5, 7 with all gradients, on the CPU with one thread, in turn in one process; the time is process time,
-the least of the rounds. Memory is the growth of the peak resident size (Linux: VmHWM) of a fresh process for each, over
-the peak before the loss, in multiples of the probabilities.
+A problem is batch, classes, height = width of the logits. All forms compute the adaptive affinity loss of kernel sizes
+3, 5, 7 with all gradients, on the CPU with one thread, in turn in one process; the time is process time, the least of
+the rounds, compilation left out. Memory is the growth of the peak resident size (Linux: VmHWM) of a fresh process for
+each, over the peak before the loss, in multiples of the probabilities. Op by op, the problem of 480 takes 8 GB.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from structseg.losses import AdaptiveAffinityField
+from structseg.losses.kernels import cpu, fused
 
 CLIP = 1e-4
 
@@ -76,30 +75,42 @@ def problem(batch: int, classes: int, size: int) -> tuple[Tensor, Tensor, Adapti
     return logits, target, AdaptiveAffinityField(num_classes=classes, ascent=False)
 
 
-def in_torch(logits: Tensor, target: Tensor, loss: AdaptiveAffinityField) -> Tensor:
-    """The loss with the kernel in torch operations."""
-    with mock.patch.object(sys.modules["structseg.losses.kernels.affinity"], "_compiled", return_value=False):
-        value: Tensor = loss(logits, target)
+def compiled(logits: Tensor, target: Tensor, loss: AdaptiveAffinityField) -> Tensor:
+    value: Tensor = loss(logits, target)
     return value
+
+
+def in_torch(logits: Tensor, target: Tensor, loss: AdaptiveAffinityField) -> Tensor:
+    """The loss as it runs on other devices: the sums by torch in place of the compiled loops."""
+    form, cpu.affinity = cpu.affinity, fused.affinity
+    try:
+        return compiled(logits, target, loss)
+    finally:
+        cpu.affinity = form
 
 
 FORMS: dict[str, Callable[[Tensor, Tensor, AdaptiveAffinityField], Tensor]] = {
     "op by op": op_by_op,
-    "torch": lambda logits, target, loss: in_torch(logits, target, loss),
-    "loops": lambda logits, target, loss: loss(logits, target),
+    "torch": in_torch,
+    "compiled": compiled,
 }
+CALLS = {
+    "op by op": 1,
+    "torch": 2,
+    "compiled": 5,
+}  # in a round: the slow one leaves the memory of the process in disorder
 
 
-def peak_memory(form: str, arguments: argparse.Namespace) -> int:
+def peak_memory(form: str, shape: str) -> int:
     """Bytes by which the peak of a fresh process grows in one forward and backward."""
-    shape = [f"--{key}={getattr(arguments, key)}" for key in ("batch", "classes", "size")]
-    command = [sys.executable, __file__, *shape, "--memory-of", form]
+    command = [sys.executable, __file__, "--problem", shape, "--memory-of", form]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def _measure_own_memory(form: str, arguments: argparse.Namespace) -> int:
-    torch.autograd.backward(FORMS[form](*problem(1, arguments.classes, 20)))  # loads code and sets up the threads
-    logits, target, loss = problem(arguments.batch, arguments.classes, arguments.size)
+def _measure_own_memory(form: str, shape: str) -> int:
+    batch, classes, size = map(int, shape.split(","))
+    torch.autograd.backward(FORMS[form](*problem(1, classes, 20)))  # loads code and sets up the threads
+    logits, target, loss = problem(batch, classes, size)
     before = _peak()
     torch.autograd.backward(FORMS[form](logits, target, loss))
     return _peak() - before
@@ -110,37 +121,48 @@ def _peak() -> int:
     return next(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for key, default in (("batch", 8), ("classes", 21), ("size", 60), ("rounds", 5)):
-        parser.add_argument(f"--{key}", type=int, default=default)
-    parser.add_argument("--memory-of", choices=FORMS)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    if arguments.memory_of:
-        print(_measure_own_memory(arguments.memory_of, arguments))
-        return
-    logits, target, loss = problem(arguments.batch, arguments.classes, arguments.size)
-    seconds = dict.fromkeys(FORMS, float("inf"))
-    values = {}
-    for _ in range(arguments.rounds):
+def compare(shape: str, rounds: int) -> None:
+    """Time all forms in turn, then their memory, and print both."""
+    batch, classes, size = map(int, shape.split(","))
+    logits, target, loss = problem(batch, classes, size)
+    seconds, values = dict.fromkeys(FORMS, float("inf")), {}
+    torch.autograd.backward(compiled(*problem(1, classes, 20)))
+    for _ in range(rounds):
         for name, form in FORMS.items():
-            start = time.process_time()
-            value = form(logits, target, loss)
-            torch.autograd.backward(value)
-            seconds[name] = min(seconds[name], time.process_time() - start)
+            for _ in range(CALLS[name]):
+                start = time.process_time()
+                value = form(logits, target, loss)
+                torch.autograd.backward(value)
+                seconds[name] = min(seconds[name], time.process_time() - start)
             values[name] = value.item()
-    memory = {name: peak_memory(name, arguments) for name in FORMS}
-    size = logits.numel() * logits.element_size()
+    memory = {name: peak_memory(name, shape) for name in FORMS}
+    probabilities = logits.numel() * logits.element_size()
     print(f"adaptive affinity loss with gradients, logits {tuple(logits.shape)}, one CPU thread")
     for name in FORMS:
         print(
             f"  {name:9} {1e3 * seconds[name]:9.1f} ms {memory[name] / 2**20:9.1f} MB = "
-            f"{memory[name] / size:6.1f} x probabilities, loss {values[name]:.7f}"
+            f"{memory[name] / probabilities:6.1f} x probabilities, loss {values[name]:.7f}"
         )
-    for name in ("torch", "loops"):
-        faster, less = seconds["op by op"] / seconds[name], memory["op by op"] / max(memory[name], 1)
-        print(f"  {name}: {faster:.1f} x faster than op by op, {less:.0f} x less memory")
+    for name, other in (("compiled", "op by op"), ("compiled", "torch"), ("torch", "op by op")):
+        print(
+            f"  {name} is {seconds[other] / seconds[name]:.1f} x faster than {other} "
+            f"and takes {memory[other] / max(memory[name], 1):.1f} x less memory"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--problem", action="append", metavar="B,C,S")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory-of", choices=FORMS)
+    arguments = parser.parse_args()
+    problems = arguments.problem or ["8,21,60", "1,21,480"]
+    torch.set_num_threads(1)
+    if arguments.memory_of:
+        print(_measure_own_memory(arguments.memory_of, problems[0]))
+        return
+    for shape in problems:
+        compare(shape, arguments.rounds)
 
 
 if __name__ == "__main__":

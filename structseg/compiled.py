@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
@@ -27,23 +27,25 @@ uintp: Any = numba.uintp
 prange: Any = numba.prange
 
 
-def compiled(*, parallel: bool = False, fastmath: bool = False, contract: bool = False) -> Callable[[F], F]:
+def compiled(*, parallel: bool = False, fastmath: bool | Set[str] = False, inline: bool = False) -> Callable[[F], F]:
     """A function of plain loops over arrays -> the same, compiled for each kind of arguments on first use.
 
-    `fastmath` takes every liberty with float arithmetic; `contract` only a b + c in one step. A division by zero gives
+    `fastmath`: all liberties with float arithmetic, or LLVM's names of those that are taken. A division by zero gives
     what NumPy gives: a check would keep the loop scalar.
     """
-    liberties: Any = {"contract"} if contract else fastmath
-    made: Any = numba.njit(cache=True, nogil=True, parallel=parallel, fastmath=liberties, error_model="numpy")
+    flags = fastmath if isinstance(fastmath, bool) else set(fastmath)
+    made: Any = numba.njit(
+        cache=True, nogil=True, parallel=parallel, fastmath=flags, error_model="numpy", forceinline=inline
+    )
     decorate: Callable[[F], F] = made
     return decorate
 
 
 @cache
 def _start_threads() -> None:
-    """Numba, when it starts its threads, sets OpenMP's number of them for the calling thread, and torch reads it too.
+    """Numba sets OpenMP's number of threads when it starts its own, for the calling thread, and torch reads it too.
 
-    So this is done in a thread that ends: the number of threads that torch was given stays.
+    So this is done in a thread that ends: the number of threads that the user gave torch stays.
     """
     starter = threading.Thread(target=numba.get_num_threads)
     starter.start()
@@ -51,21 +53,22 @@ def _start_threads() -> None:
 
 
 _TURN = threading.Lock()
+_CONFIG: Any = numba.config
 
 
 @contextmanager
-def threads(wanted: int) -> Iterator[None]:
-    """Inside, parallel loops use `wanted` threads, or all that Numba may start where these are fewer.
+def threads(wanted: int) -> Iterator[int]:
+    """Inside, parallel loops of this thread use `wanted` threads or, where that is less, all that Numba may start.
 
-    One caller at a time: not every threading layer of Numba stands two.
+    Gives their number. One caller at a time: not every threading layer of Numba stands two.
     """
     with _TURN:
         _start_threads()
         before = numba.get_num_threads()
-        most: int = vars(numba.config)["NUMBA_NUM_THREADS"]
-        numba.set_num_threads(max(1, min(wanted, most)))
+        count = max(1, min(wanted, _CONFIG.NUMBA_NUM_THREADS))
+        numba.set_num_threads(count)
         try:
-            yield
+            yield count
         finally:
             numba.set_num_threads(before)
 

@@ -11,15 +11,15 @@ Source: Ke, Hwang, Liu, Yu, "Adaptive Affinity Field for Semantic Segmentation",
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from structseg.errors import ConfigError, did_you_mean
 from structseg.losses.checks import check_affinity, check_whole
-from structseg.losses.kernels import affinity, pair_counts
+from structseg.losses.kernels import affinity
+from structseg.losses.kernels.counts import pair_counts
 from structseg.losses.kernels.pairs import check_pairs, element_counts
+from structseg.losses.kernels.weights import WEIGHTS_BY
 from structseg.losses.sampling import (
     as_counts,
     inverse,
@@ -29,20 +29,6 @@ from structseg.losses.sampling import (
     sample_target,
     without_autocast,
 )
-
-
-def _by_label(table: Tensor, labels: Tensor) -> Tensor:
-    """table (C,K), labels (B,h,w) -> (K,B,1,h,w); a table of one row (sigmoid) serves both labels."""
-    rows = labels.clamp(min=0, max=len(table) - 1)
-    return table[rows].movedim(-1, 0)[:, :, None]
-
-
-def _by_channel(table: Tensor, labels: Tensor) -> Tensor:
-    """table (C,K) -> (K,1,C,1,1)."""
-    return table.T[:, None, :, None, None]
-
-
-WEIGHTS_BY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"label": _by_label, "channel": _by_channel}
 
 
 class AdaptiveAffinityField(nn.Module):
@@ -95,8 +81,8 @@ class AdaptiveAffinityField(nn.Module):
         with without_autocast(logits):
             probabilities, labels = self._read(logits, target)
             counts = self._counts(labels) if counts is None else counts.to(logits.device)
-            scale = inverse(counts).to(probabilities.dtype).reshape(-1, 2, 1, 1, 1, 1)
-            edge, interior = self._maps(labels, probabilities.dtype)
+            scale = inverse(counts).to(probabilities.dtype).reshape(-1, 2, 1)
+            edge, interior = self._tables(probabilities.dtype)
             edge, interior = self.edge_weight * scale[:, 0] * edge, self.interior_weight * scale[:, 1] * interior
             return self._total(probabilities, labels, edge, interior, self.kernel_sizes)
 
@@ -115,7 +101,7 @@ class AdaptiveAffinityField(nn.Module):
             counts = self._counts(labels).reshape(-1, 2)
             parts = []
             for (edge, interior), (edges, interiors), size in zip(
-                zip(*self._maps(labels, probabilities.dtype), strict=True), counts, self.kernel_sizes, strict=True
+                zip(*self._tables(probabilities.dtype), strict=True), counts, self.kernel_sizes, strict=True
             ):
                 nothing = torch.zeros_like(edge[None])
                 edge_sum = self._total(probabilities, labels, edge[None], nothing, (size,))
@@ -145,11 +131,10 @@ class AdaptiveAffinityField(nn.Module):
         pairs = pair_counts(labels, kernel_sizes=self.kernel_sizes, pair_rule=self.pair_rule)
         return as_counts(element_counts(pairs, self.num_classes)).flatten()
 
-    def _maps(self, labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """The kernel weights of every element, edge and interior, as maps that broadcast to (K,B,C,h,w)."""
-        tables = ((_reverse(x) if self.ascent else x).to(dtype) for x in (self.edge_logits, self.interior_logits))
-        edge, interior = (WEIGHTS_BY[self.weight_by](table.softmax(1), labels) for table in tables)
-        return edge, interior
+    def _tables(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The kernel weights (K,C) of edges and of interiors."""
+        edge, interior = (_reverse(x) if self.ascent else x for x in (self.edge_logits, self.interior_logits))
+        return edge.to(dtype).softmax(1).T, interior.to(dtype).softmax(1).T
 
     def _total(
         self, probabilities: Tensor, labels: Tensor, edge: Tensor, interior: Tensor, kernel_sizes: tuple[int, ...]
@@ -162,6 +147,7 @@ class AdaptiveAffinityField(nn.Module):
             kernel_sizes=kernel_sizes,
             margin=self.margin,
             pair_rule=self.pair_rule,
+            weight_by=self.weight_by,
         )
 
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from structseg.losses.checks import check_affinity, check_whole
-from structseg.losses.kernels import affinity, pair_counts
+from structseg.losses.kernels import affinity
+from structseg.losses.kernels.counts import pair_counts
 from structseg.losses.kernels.pairs import check_pairs, element_counts
 from structseg.losses.sampling import (
     as_counts,
@@ -94,12 +95,11 @@ class AffinityField(nn.Module):
         return element_counts(pairs[None], num_classes)[0]
 
     def _total(self, probabilities: Tensor, labels: Tensor, edge: Tensor, interior: Tensor) -> Tensor:
-        alike = (1, 1, 1, 1, 1)
         return affinity(
             probabilities,
             labels,
-            edge.reshape(alike),
-            interior.reshape(alike),
+            edge.reshape(1, 1),
+            interior.reshape(1, 1),
             kernel_sizes=(self.kernel_size,),
             margin=self.margin,
             pair_rule=self.pair_rule,

@@ -1,4 +1,4 @@
-"""The fused kernel against autograd of the readable one: every shape of weights, any blocks; options, compilation."""
+"""The torch form against autograd of the readable one: every kind of weights, any blocks; and the options."""
 
 from __future__ import annotations
 
@@ -25,24 +25,32 @@ def problem(classes: int = 3, dtype: torch.dtype = torch.float64) -> tuple[Tenso
     return (logits.softmax(1) if classes > 1 else logits.sigmoid()).requires_grad_(), labels
 
 
+def tables(kernels: int, columns: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Weights of edges and of interiors."""
+    edge, interior = torch.rand(2, kernels, columns, dtype=dtype)
+    return edge.requires_grad_(), interior.requires_grad_()
+
+
+def by_autograd(inputs: tuple[Tensor, ...], **options: Any) -> tuple[Tensor, ...]:
+    """Value and gradients of the readable form."""
+    value = reference.affinity(*inputs, **options)
+    return (value.detach(), *torch.autograd.grad(value, (inputs[0], *inputs[2:])))
+
+
 @pytest.mark.parametrize("block", [2**23, 350, 1], ids=["one block", "some blocks", "plane by plane"])
 @pytest.mark.parametrize("pair_rule", ["mirrored", "simple"])
 @pytest.mark.parametrize(
-    ("classes", "weights"),
-    [(3, (3, 1, 1, 1, 1)), (3, (3, 3, 1, 9, 11)), (3, (3, 1, 3, 1, 1)), (3, (3, 3, 3, 9, 11)), (1, (3, 3, 1, 9, 11))],
-    ids=["alike", "by pixel", "by channel", "by element", "sigmoid"],
+    ("classes", "columns", "weight_by"),
+    [(3, 1, "label"), (3, 3, "label"), (3, 3, "channel"), (1, 1, "label"), (1, 1, "channel")],
+    ids=["alike", "by label", "by channel", "sigmoid", "sigmoid by channel"],
 )
 def test_fused_is_the_reference(
-    classes: int, weights: tuple[int, ...], pair_rule: str, block: int, monkeypatch: pytest.MonkeyPatch
+    classes: int, columns: int, weight_by: str, pair_rule: str, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fused, "CPU_BLOCK", block)
-    probabilities, labels = problem(classes)
-    maps = [torch.rand(weights, dtype=torch.float64).requires_grad_() for _ in range(2)]
-    results = []
-    for form in (fused.affinity, reference.affinity):
-        value = form(probabilities, labels, *maps, kernel_sizes=KERNELS, margin=2.5, pair_rule=pair_rule)
-        results.append((value.detach(), *torch.autograd.grad(3 * value, (probabilities, *maps))))
-    for got, expected in zip(*results, strict=True):
+    inputs = (*problem(classes), *tables(3, columns, torch.float64))
+    options = {"kernel_sizes": KERNELS, "margin": 2.5, "pair_rule": pair_rule, "weight_by": weight_by}
+    for got, expected in zip(fused.affinity(*inputs, **options), by_autograd(inputs, **options), strict=True):
         assert got.shape == expected.shape
         torch.testing.assert_close(got, expected, rtol=1e-11, atol=1e-11)
 
@@ -84,17 +92,6 @@ AffinityField()(torch.randn(1, 3, 8, 8).requires_grad_(), torch.ones(1, 8, 8, dt
 assert "torch._dynamo" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch.compile's own doing
-def test_under_compile() -> None:
-    logits, target = torch.randn(1, 3, 8, 8).requires_grad_(), torch.randint(0, 3, (1, 8, 8))
-    loss = AdaptiveAffinityField(num_classes=3)
-    compiled = torch.compile(lambda logits: loss(2 * logits, target), backend="eager")
-    expected, value = loss(2 * logits, target), compiled(logits)
-    torch.testing.assert_close(value, expected)
-    torch.testing.assert_close(torch.autograd.grad(value, logits), torch.autograd.grad(expected, logits))
 
 
 WRONG_NUMBERS: list[tuple[dict[str, Any], str]] = [

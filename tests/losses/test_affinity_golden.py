@@ -1,9 +1,10 @@
-"""The affinity kernel, both forms, and AffinityField against the numbers of the released code (affinity.npz)."""
+"""The affinity kernel, its three forms, and AffinityField against the numbers of the released code (affinity.npz)."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from affinity_cases import CASES, DTYPES, IGNORE, INTERIOR_WEIGHT, MARGIN, SIZES
 from torch import Tensor
 
 from structseg.losses import AffinityField
-from structseg.losses.kernels import fused, reference
-from structseg.losses.kernels.pairs import CLIP, directions, element_counts, pair_counts, valid_pairs
+from structseg.losses.kernels import cpu, fused, reference
+from structseg.losses.kernels.counts import pair_counts
+from structseg.losses.kernels.pairs import CLIP, directions, element_counts, valid_pairs
 from structseg.losses.sampling import inverse
 
-FORMS = {"fused": fused.affinity, "reference": reference.affinity}
+FORMS = {"cpu": cpu.affinity, "fused": fused.affinity}
 KINDS = ("edge", "not_edge")
 
 
@@ -41,22 +43,31 @@ def test_pairs_and_counts(golden: Path, case: str) -> None:
             np.testing.assert_array_equal(elements[s - 1].numpy(), counts)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("form", FORMS)
+def value_and_slope(form: str, probabilities: Tensor, *rest: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
+    """The sum and its gradient in the probabilities."""
+    if form in FORMS:
+        return FORMS[form](probabilities, *rest, **options)[:2]
+    total = reference.affinity(probabilities, *rest, **options)
+    return total.detach(), torch.autograd.grad(total, probabilities, retain_graph=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("form", "dtype"), [("cpu", "f32"), *((form, dtype) for form in ("fused", "reference") for dtype in DTYPES)]
+)
 @pytest.mark.parametrize("case", CASES)
 def test_sums_means_and_gradients(golden: Path, case: str, form: str, dtype: str) -> None:
     logits, target = tensors(golden, case, DTYPES[dtype])
     labels, probabilities = known(logits, target), logits.softmax(1)
     counts = element_counts(pair_counts(labels, kernel_sizes=SIZES, pair_rule="mirrored"), logits.shape[1])
-    one, zero = logits.new_ones(1, 1, 1, 1, 1), logits.new_zeros(1, 1, 1, 1, 1)
+    one, zero = logits.new_ones(1, 1), logits.new_zeros(1, 1)
     with np.load(golden / "aaf" / "affinity.npz") as arrays:
         for s, size in enumerate(SIZES, start=1):
-            for k, (kind, maps) in enumerate(zip(KINDS, ((one, zero), (zero, one)), strict=True)):
-                total = FORMS[form](
-                    probabilities, labels, *maps, kernel_sizes=(size,), margin=MARGIN, pair_rule="mirrored"
-                )
-                mean = total * inverse(counts[s - 1, k].to(total.dtype))
-                slope_probabilities, slope = torch.autograd.grad(mean, (probabilities, logits), retain_graph=True)
+            options = {"kernel_sizes": (size,), "margin": MARGIN, "pair_rule": "mirrored", "weight_by": "label"}
+            for k, (kind, tables) in enumerate(zip(KINDS, ((one, zero), (zero, one)), strict=True)):
+                total, slope_probabilities = value_and_slope(form, probabilities, labels, *tables, **options)
+                divided = inverse(counts[s - 1, k].to(total.dtype))
+                mean, slope_probabilities = total * divided, slope_probabilities * divided
+                (slope,) = torch.autograd.grad(probabilities, logits, slope_probabilities, retain_graph=True)
                 check(total, arrays[f"{case}/{dtype}/s{s}_{kind}_sum"], dtype)
                 check(mean, arrays[f"{case}/{dtype}/s{s}_{kind}_mean"], dtype)
                 if dtype == "f64" or case != "saturated":  # there 1 - P is 1e-4 give or take float32's 6e-8

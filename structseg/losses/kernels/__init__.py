@@ -1,4 +1,3 @@
 """The neighbour kernels behind the losses: `affinity.py` is the door, the forms stand beside it."""
 
 from structseg.losses.kernels.affinity import affinity as affinity
-from structseg.losses.kernels.affinity import pair_counts as pair_counts

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from structseg.losses.kernels.pairs import CLIP, one_hot, valid_pairs
+from structseg.losses.kernels.weights import table_sums, weight_maps
 from structseg.neighbours import HALF, reach
 
 CPU_BLOCK = 2**17  # numbers in a block: some 5 MB with all its temporaries
@@ -46,64 +46,42 @@ def affinity(
     kernel_sizes: tuple[int, ...],
     margin: float,
     pair_rule: str,
-) -> Tensor:
-    """See `kernels.affinity.affinity`."""
-    # Under torch.compile the loops over pairs would unroll into a graph that takes minutes to build: they run as they
-    # are. `disable` loads the compiler, which takes seconds, so only there.
-    apply = torch.compiler.disable(_Affinity.apply) if torch.compiler.is_compiling() else _Affinity.apply
-    value: Tensor = apply(
-        probabilities.flatten(2), labels, edge.flatten(3), interior.flatten(3), kernel_sizes, margin, pair_rule
-    )
-    return value
-
-
-class _Affinity(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        probabilities: Tensor,  # (B,C,N)
-        labels: Tensor,  # (B,h,w)
-        edge: Tensor,  # (K, B or 1, C or 1, N or 1)
-        interior: Tensor,
-        kernel_sizes: tuple[int, ...],
-        margin: float,
-        pair_rule: str,
-    ) -> Tensor:
-        gradient = torch.zeros_like(probabilities, memory_format=torch.contiguous_format)
-        edge_sums, interior_sums = torch.zeros_like(edge), torch.zeros_like(interior)
-        images, channels = _block_shape(probabilities)
-        classes = one_hot(labels, probabilities.shape[1]).flatten(2)
-        for block in _slices(len(labels), images):
-            pairs = list(_all_pairs(labels[block], kernel_sizes, pair_rule, probabilities.dtype))
-            for some in _slices(probabilities.shape[1], channels):
-                _interior(
-                    probabilities[block, some],
-                    classes[block, some],
-                    _narrow(interior, block, some),
-                    pairs,
-                    gradient[block, some],
-                    _narrow(interior_sums, block, some),
-                )
-            _edges(
-                probabilities[block],
-                labels[block].flatten(1),
-                _narrow(edge, block),
-                _narrow(interior, block),
+    weight_by: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Arguments of `kernels.affinity.affinity` -> the value, its gradients in probabilities, edge and interior."""
+    tables, shape = (edge.detach(), interior.detach()), probabilities.shape
+    probabilities = probabilities.detach().flatten(2)  # (B,C,N)
+    edges, interiors = (weight_maps(table, labels, weight_by).flatten(3) for table in tables)
+    gradient = torch.zeros_like(probabilities, memory_format=torch.contiguous_format)
+    sums = torch.zeros_like(edges), torch.zeros_like(interiors)
+    images, channels = _block_shape(probabilities)
+    classes = one_hot(labels, probabilities.shape[1]).flatten(2)
+    for block in _slices(len(labels), images):
+        pairs = list(_all_pairs(labels[block], kernel_sizes, pair_rule, probabilities.dtype))
+        for some in _slices(probabilities.shape[1], channels):
+            _interior(
+                probabilities[block, some],
+                classes[block, some],
+                _narrow(interiors, block, some),
                 pairs,
-                margin,
-                gradient[block],
-                _narrow(edge_sums, block),
+                gradient[block, some],
+                _narrow(sums[1], block, some),
             )
-        ctx.save_for_backward(gradient, edge_sums, interior_sums)
-        return (edge * edge_sums).sum() + (interior * interior_sums).sum()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # the saved slopes have no graph: a second derivative would silently lack them
-            raise RuntimeError("the affinity field is differentiable once: leave out create_graph")
-        gradient, edge_sums, interior_sums = ctx.saved_tensors
-        (grad,) = grads
-        return grad * gradient, None, grad * edge_sums, grad * interior_sums, None, None, None
+        _edges(
+            probabilities[block],
+            labels[block].flatten(1),
+            _narrow(edges, block),
+            _narrow(interiors, block),
+            pairs,
+            margin,
+            gradient[block],
+            _narrow(sums[0], block),
+        )
+    value = (edges * sums[0]).sum() + (interiors * sums[1]).sum()
+    edge_sums, interior_sums = (
+        table_sums(found, table, labels, weight_by) for found, table in zip(sums, tables, strict=True)
+    )
+    return value, gradient.reshape(shape), edge_sums, interior_sums
 
 
 def _block_shape(probabilities: Tensor) -> tuple[int, int]:

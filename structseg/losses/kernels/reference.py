@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from structseg.losses.kernels.pairs import CLIP, directions, one_hot, shifted, valid_pairs
+from structseg.losses.kernels.weights import weight_maps
 
 
 def affinity(
@@ -26,17 +27,19 @@ def affinity(
     kernel_sizes: tuple[int, ...],
     margin: float,
     pair_rule: str,
+    weight_by: str,
 ) -> Tensor:
     """The same as `kernels.affinity.affinity`, by autograd."""
     total = probabilities.new_zeros(())
+    edges, interiors = (weight_maps(table, labels, weight_by) for table in (edge, interior))
     classes = one_hot(labels, probabilities.shape[1])
     for kernel, size in enumerate(kernel_sizes):
         for offset in directions(size):
             valid = valid_pairs(labels, offset, pair_rule)[:, None]
             differs = classes != shifted(classes, offset)  # (B,C,h,w)
             kl = divergence(shifted(probabilities, offset), probabilities)
-            total = total + (edge[kernel] * (margin - kl).relu() * (valid & differs)).sum()
-            total = total + (interior[kernel] * kl * (valid & ~differs)).sum()
+            total = total + (edges[kernel] * (margin - kl).relu() * (valid & differs)).sum()
+            total = total + (interiors[kernel] * kl * (valid & ~differs)).sum()
     return total
 
 
