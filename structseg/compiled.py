@@ -4,9 +4,8 @@ A file with such loops imports Numba when it is loaded; so it is loaded inside t
 by the face of a room. Rules that each cost a factor of five when broken: every computed index of a hot loop is wrapped
 in `uintp`, or the loop stays scalar; the inner loop of a `parallel` function stands in its `prange` body.
 
-`parallel=True` is for the main process only: after one call there, a forked process that makes another one aborts.
-What loader workers call is compiled without it. The result is kept on disk beside the file, or in the user's cache
-where that cannot be written.
+`parallel=True` runs inside `threads`, on Numba's own work queue, which outlives a fork. What loader workers call is
+compiled without it. The result is kept on disk beside the file, or in the user's cache where that cannot be written.
 """
 
 from __future__ import annotations
@@ -54,6 +53,8 @@ def _start_threads() -> None:
 
 _TURN = threading.Lock()
 _CONFIG: Any = numba.config
+if _CONFIG.THREADING_LAYER == "default":  # unless the user chose one: GNU OpenMP's threads end a process that forks
+    _CONFIG.THREADING_LAYER = "workqueue"
 
 
 @contextmanager
