@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -93,8 +95,8 @@ def test_dropout_acts_in_training_only_and_spares_the_feature() -> None:
     assert torch.equal(first[1], second[1])
 
 
-@pytest.mark.parametrize("kind", [DeepLabV3Plus, PSP, ASPP])
-def test_one_picture_trains(kind: type[Head]) -> None:
+@pytest.mark.parametrize("kind", [DeepLabV3Plus, PSP, ASPP, partial(TopDown, bins=(1, 2))])
+def test_one_picture_trains(kind: Callable[..., Head]) -> None:
     """The branch of the whole picture has one cell: with batch norm a batch of one would fail there."""
     head = kind(channels=CHANNELS, strides=STRIDES[16], num_classes=3).train()
     head(features(STRIDES[16], 32, 32, batch=1))[0].sum().backward()
@@ -232,3 +234,19 @@ def test_a_longer_picture_does_not_move_what_is_far_from_its_end() -> None:
     rows = 30 * 32 + 5
     whole, part = (head(backbone(one))[0] for one in (image, image[:, :, :rows]))
     torch.testing.assert_close(part[:, :, :128], whole[:, :, :128], rtol=1e-4, atol=1e-6)
+
+
+@torch.no_grad()
+def test_top_down_with_bins_sees_the_whole_picture() -> None:
+    """With bins a far corner moves every logit, without them only those that the enlarged coarsest feature reaches."""
+    given = features(STRIDES[32], 256, 256)
+    moved = [*given[:-1], given[-1].clone()]
+    moved[-1][:, :, -1, -1] += 100
+    context: dict[str, Any] = {"channels": CHANNELS, "strides": STRIDES[32], "num_classes": 3, "width": 8}
+    far = {}
+    for bins in ((), (1, 2, 4)):
+        torch.manual_seed(0)
+        head = TopDown(**context, bins=bins).eval()
+        far[bins] = (head(given)[0] - head(moved)[0])[:, :, 0, 0].abs().max()
+    assert far[()] == 0
+    assert far[(1, 2, 4)] > 0
