@@ -1,9 +1,9 @@
 """Recipes on CamVid (480x360, 11 classes): `structseg train camvid_aaf data.root=CAMVID --out runs/camvid_aaf`.
 
 EfficientNet-Lite0 from ImageNet (extra `pretrained`, or model.weights=FILE), its first two stages and all norms frozen,
-light top-down head, logits at stride 4, class-weighted cross-entropy, averaged weights. The field keeps its full weight
-to the end: on val that doubles its gain (docs/results.md, where the trials of these settings are). About 20 minutes on
-one core; scores at 600 steps on val are in docs/results.md, at the full budget not run to the end yet.
+light top-down head, logits at stride 4, class-weighted cross-entropy, averaged weights; scored over three scales and
+their mirror pictures. The field keeps its full weight to the end: on val that doubles its gain (docs/results.md, where
+the trials of these settings are). About 20 minutes on one core; at the full budget not run with all seeds yet.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def camvid_ce() -> Config:
             ema=0.99,
         ),
         evaluation=EvaluationConfig(every=500, select="last", split="test", tolerance=2.0),
-        inference=InferenceConfig(batch=4),
+        inference=InferenceConfig(scales=(0.75, 1.0, 1.25), mirror=True, batch=4),
     )
 
 
