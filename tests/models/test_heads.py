@@ -238,7 +238,7 @@ def test_a_longer_picture_does_not_move_what_is_far_from_its_end() -> None:
 
 @torch.no_grad()
 def test_top_down_with_bins_sees_the_whole_picture() -> None:
-    """With bins a far corner moves every logit, without them only those that the enlarged coarsest feature reaches."""
+    """One corner of the coarsest feature moves the logits of the opposite corner with bins, and not without them."""
     given = features(STRIDES[32], 256, 256)
     moved = [*given[:-1], given[-1].clone()]
     moved[-1][:, :, -1, -1] += 100
@@ -250,3 +250,6 @@ def test_top_down_with_bins_sees_the_whole_picture() -> None:
         far[bins] = (head(given)[0] - head(moved)[0])[:, :, 0, 0].abs().max()
     assert far[()] == 0
     assert far[(1, 2, 4)] > 0
+    for wrong in (0, (0,), "2"):
+        with pytest.raises(ConfigError, match=r"model\.head_options\.bins"):
+            TopDown(**context, bins=wrong)

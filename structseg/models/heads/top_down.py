@@ -35,9 +35,9 @@ class TopDown(Head):
         one_of("model.head_options.stride", stride, sorted(set(strides)))
         within("model.head_options.width", width, 1)
         within("model.head_options.dropout", dropout, 0, 1)
-        if bins:
+        if bins != ():
             counts("model.head_options.bins", bins)
-        self.stride, self.bins = stride, tuple(bins)
+        self.stride, self.bins = stride, bins
         self.first = self.strides.index(stride)
         self.branches = pyramid_branches(channels[-1], width, self.bins)
         depths = (*channels[self.first : -1], channels[-1] + width * len(self.bins))
