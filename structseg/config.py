@@ -98,6 +98,7 @@ class OptimConfig(_Section):
     lr: Above = 1e-3
     head_factor: Above = 10.0  # learning rate of the head / of the backbone
     loss_lr: NonNegative | None = None  # of a loss's own parameters (SGD, momentum 0.9); None = lr
+    discriminator_lr: Above = 1e-4  # of the discriminator of an adversarial regime (Adam)
     momentum: Share = 0.9
     weight_decay: NonNegative = 5e-4  # not on norms, biases and losses' own parameters
     schedule: Literal["poly", "cosine", "constant"] = "poly"

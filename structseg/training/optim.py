@@ -2,7 +2,8 @@
 
 Groups of a model: backbone at the base rate, head at `head_factor` times it; no weight decay on norms and biases. A
 loss's own parameters (the kernel weights of adaptive affinity fields) get SGD with momentum 0.9 and no decay, as
-released; the sign of their gradient is the loss's business.
+released; the sign of their gradient is the loss's business. A discriminator gets Adam with betas 0.9 and 0.99, as in
+AdvSemiSeg.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ def optimizer(name: str, module: nn.Module, config: OptimConfig) -> torch.optim.
         rate = config.lr if config.loss_lr is None else config.loss_lr
         groups = [{"params": list(module.parameters()), "lr": rate}]
         return _with_base(torch.optim.SGD(groups, lr=rate, momentum=0.9))
+    if name == "discriminator":
+        return _with_base(torch.optim.Adam(module.parameters(), lr=config.discriminator_lr, betas=(0.9, 0.99)))
     groups = list(_groups(module, config))
     if config.name == "adamw":
         return _with_base(torch.optim.AdamW(groups, lr=config.lr))

@@ -89,9 +89,8 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
     for place, term in enumerate(terms):
         _try_loss(place, term, logits)
-    regime = build.create(
-        "training.regimes", config.regime, config.regime_options, key="regime", model=model, terms=terms
-    ).to(chosen)
+    made_of = {"model": model, "terms": terms, "num_classes": classes, "ignore_index": dataset.labels.ignore_index}
+    regime = build.create("training.regimes", config.regime, config.regime_options, key="regime", **made_of).to(chosen)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
     Predictor.from_config(model, dataset.labels, config.inference, chosen)  # wrong options show before the run begins
     state = State(regime.trained(), config.optim)

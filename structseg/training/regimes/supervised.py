@@ -61,7 +61,7 @@ class Supervised(nn.Module):
             return len(groups)  # a loss that is no mean: the mean over micro-batches
         counts = []
         for group in groups:
-            image, target = group["labeled"].image, _target(group["labeled"])
+            image, target = group["labeled"].image, target_of(group["labeled"])
             size = self._logits_size(image) if term.at == "head" else tuple(target.shape[-2:])
             counts.append(count(target, size))
         return torch.stack(counts).sum(0)
@@ -77,9 +77,15 @@ class Supervised(nn.Module):
 
     def step(self, group: Group, progress: float, totals: list[Tensor | int] | None = None) -> Step:
         """Losses of one micro-batch; `logs` holds each term before its weight, and their sum as "loss"."""
-        batch = group["labeled"]
-        target = _target(batch)
-        logits = self.model(batch.image).logits
+        logits = self.model(group["labeled"].image).logits
+        loss, logs = self.weighted_sum(logits, group["labeled"], progress, totals)
+        return Step(dict.fromkeys(self.trained(), loss), {"loss": float(loss.detach()), **logs})
+
+    def weighted_sum(
+        self, logits: Tensor, batch: Batch, progress: float, totals: list[Tensor | int] | None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The sum of the terms, and each term before its weight by name."""
+        target = target_of(batch)
         loss = logits.new_zeros((), dtype=torch.float32)
         logs: dict[str, float] = {}
         for place, term in enumerate(self.terms):
@@ -87,8 +93,7 @@ class Supervised(nn.Module):
             value = self._value(term, at, target, None if totals is None else totals[place])
             loss = loss + term.weight_at(progress) * value
             logs[term.name if term.name not in logs else f"{term.name}.{place}"] = float(value.detach())
-        losses = dict.fromkeys(self.trained(), loss)
-        return Step(losses, {"loss": float(loss.detach()), **logs})
+        return loss, logs
 
     def _value(self, term: Term, logits: Tensor, target: Tensor, total: Tensor | int | None) -> Tensor:
         value: Tensor
@@ -101,7 +106,8 @@ class Supervised(nn.Module):
         return value
 
 
-def _target(batch: Batch) -> Tensor:
+def target_of(batch: Batch) -> Tensor:
+    """The target of a labelled batch."""
     if batch.target is None:
         raise ValueError("a labelled stream gave a batch without target")
     return batch.target
