@@ -25,7 +25,7 @@ from structseg.types import Step
 
 
 class AdversarialProjection(Supervised):
-    """Options: `weight` of the adversarial term; `width` and `depth` of the discriminator, which sees 46 cells at depth 4.
+    """Options: `weight` of the adversarial term; `width`, `depth` of the discriminator (46 cells at depth 4).
 
     Raises ConfigError for a negative weight or an empty discriminator.
     """
