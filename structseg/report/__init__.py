@@ -1,7 +1,7 @@
 """What came out, and can it be trusted? Reads run folders only; loads no torch.
 
 `compare` makes numbers of run folders; `print_table` shows them in a terminal, `markdown` as tables to keep,
-`write_page` as one HTML file that needs nothing beside it.
+`summary` as plain types for JSON, `write_page` as one HTML file that needs nothing beside it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from structseg.report.compare import Comparison, compare_runs
 from structseg.report.markdown import markdown
 from structseg.report.page import write_page
 from structseg.report.read import Run, read
+from structseg.report.summary import summary
 from structseg.report.table import print_table
 
-__all__ = ["Comparison", "Run", "compare", "markdown", "print_table", "read", "write_page"]
+__all__ = ["Comparison", "Run", "compare", "markdown", "print_table", "read", "summary", "write_page"]
 
 
 def compare(runs: Sequence[Path], *, out: Path | None = None, baseline: str | None = None) -> Comparison:

@@ -2,7 +2,8 @@
 
 First table: each row's mean and, over several seeds, ± the sample standard deviation. Second: the difference of each
 row from A, with the mean and deviation of the differences seed by seed, the 95 % interval over pictures (bootstrap over
-groups, seeds averaged), and how many seeds gained. Third: the same for the IoU of every class. Points out of 100.
+groups, seeds averaged), and how many seeds gained. Third: the same for the IoU of every class. Fourth: precision and
+recall of borders, and what it cost. Points out of 100.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from structseg.report.compare import Comparison, Row, values
 from structseg.report.table import columns
 from structseg.report.verdict import points, signed
+
+_COSTS = ("seconds of training", "seconds a picture", "parameters")
 
 
 def markdown(comparison: Comparison) -> str:
@@ -29,6 +32,7 @@ def markdown(comparison: Comparison) -> str:
         changes = ([f"{row.title} − {a.title}", *_differences(comparison, a, row, keys)] for row in others)
         lines += ["", *_table(["difference", *keys.values()], changes)]
     lines += ["", *_table(["IoU", "seeds", *classes.values()], (_scores(row, classes) for row in rows))]
+    lines += ["", *_table(["cost", "border precision", "border recall", *_COSTS], map(_costs, rows))]
     protocol = str(comparison.b.run.metrics.get("protocol", ""))
     return "\n".join([*lines, "", protocol, ""]) if protocol else "\n".join([*lines, ""])
 
@@ -40,6 +44,21 @@ def _table(titles: Sequence[str], rows: Iterator[list[str]]) -> Iterator[str]:
 
 def _scores(row: Row, keys: Mapping[str, str]) -> list[str]:
     return [row.title, _seeds(row), *(_mean(_by_seed(row, key).values()) for key in keys)]
+
+
+def _costs(row: Row) -> list[str]:
+    borders = [run.metrics.get("boundary") or {} for run in row.runs]
+    shares = (_mean(b[key] for b in borders if b.get(key) is not None) for key in ("precision", "recall"))
+    training = [run.meta["train_seconds"] for run in row.runs if "train_seconds" in run.meta]
+    scored = [run.metrics["seconds"] for run in row.runs if run.metrics.get("seconds")]
+    parameters = row.run.meta.get("parameters")
+    return [
+        row.title,
+        *shares,
+        f"{statistics.fmean(training):.0f}" if training else "–",
+        f"{statistics.fmean(scored):.2g}" if scored else "–",
+        f"{parameters / 1e6:.2f} M" if parameters else "–",
+    ]
 
 
 def _seeds(row: Row) -> str:

@@ -77,7 +77,14 @@ def _check_out(out: Path, config: Config, *, resume: bool) -> None:
         return
     if not resume:
         raise ConfigError(f"{out} holds a run already; add --resume to go on, or choose another --out")
+    refuse_other_run(out, config)
+
+
+def refuse_other_run(out: Path, config: Config) -> None:
+    """Raise ConfigError where the folder `out` holds a run of another configuration."""
     path = out / runs.CONFIG
+    if not runs.is_run(out):
+        return
     changed = {
         key: values
         for key, values in difference(merge(Config(), read_toml(path), path), config).items()
