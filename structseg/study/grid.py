@@ -88,8 +88,9 @@ def run(
 ) -> dict[str, str]:
     """Train and score what is not finished in `out`, `jobs` at once; name -> error line of the runs that failed.
 
-    Beside its folder stand `NAME.toml`, from which it can be made by hand, and `NAME.log`, what it said. On Ctrl-C or SIGTERM every run is stopped as `train` stops: the
-    step finished and saved. Raises ConfigError before anything begins where a folder holds another run.
+    Beside its folder stand `NAME.toml`, from which it can be made by hand, and `NAME.log`, what it said. On Ctrl-C or
+    SIGTERM every run is stopped as `train` stops: the step finished and saved. Raises ConfigError before anything
+    begins where a folder holds another run.
     """
     for trial in made:
         refuse_other_run(out / trial.name, trial.config)
