@@ -9,7 +9,7 @@ import traceback
 
 import typer
 
-from structseg.cli import compare, config, demo, doctor, evaluate, inspect, listing, predict, score, train
+from structseg.cli import compare, config, convert, demo, doctor, evaluate, inspect, listing, predict, score, train
 from structseg.errors import UserError, did_you_mean
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("predict")(predict.predict)
 app.command("compare")(compare.compare)
+app.command("convert")(convert.convert)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("list")(listing.show)

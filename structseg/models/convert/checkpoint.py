@@ -21,7 +21,9 @@ from structseg.models.convert.mxnet import read_params
 from structseg.models.convert.tf_checkpoint import read_checkpoint
 from structseg.models.weights import Report, read_tensors
 
-SOURCES: dict[str, Callable[[Path], Mapping[str, Any]]] = {  # source -> what reads its files: names -> arrays or tensors
+SOURCES: dict[
+    str, Callable[[Path], Mapping[str, Any]]
+] = {  # source -> what reads its files: names -> arrays or tensors
     "tf": read_checkpoint,
     "torchvision": read_tensors,
     "timm": read_tensors,

@@ -91,7 +91,7 @@ def _entry(name: str, entry: dict[int, list[Any]], shard: memoryview) -> NDArray
     if size != _count(shape) * np.dtype(kind).itemsize:
         raise Broken(f"{name} has {size} bytes for the shape {shape}")
     if place + size > len(shard):
-        raise CheckpointError(f"the data file ends within {name}: it is cut off; copy it again")
+        raise Broken(f"its data file is cut off within {name}")
     values = np.frombuffer(shard, "u1", size, place)
     if 6 in entry and _sum(values) != struct.unpack("<I", part(entry[6][0]))[0]:
         raise Broken(f"the values of {name} are damaged")
@@ -99,37 +99,47 @@ def _entry(name: str, entry: dict[int, list[Any]], shard: memoryview) -> NDArray
 
 
 def _read_v1(path: Path) -> dict[str, NDArray[Any]]:
+    """The first row, of the empty key, tells type and shape of every variable; the others hold values."""
     found: dict[str, NDArray[Any]] = {}
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, value in table(memoryview(path.read_bytes())):
+    known: dict[str, tuple[int, tuple[int, ...]]] = {}
+    for key, value in table(memoryview(path.read_bytes())):
         saved = message(value)
-        if name == b"":
-            for variable in message(part(saved[1][0])).get(1, []):
+        if key == b"":
+            for variable in message(_only(saved, 1)).get(1, []):
                 facts = message(part(variable))
-                shapes[text(facts[1][0])] = _shape(facts.get(2, []))
+                known[text(_only(facts, 1))] = whole(facts.get(3, [0])[0]), _shape(facts.get(2, []))
             continue
-        for data in saved.get(2, []):
-            variable, values = _slice(message(part(data)))
-            if variable in found or values.size != _count(shapes.get(variable, (-1,))):
-                raise Broken(f"{variable} is kept in slices, which is not supported")
-            found[variable] = values.reshape(shapes[variable])
-    if missing := sorted(set(shapes) - set(found)):
+        for row in saved.get(2, []):
+            facts = message(part(row))
+            name = text(_only(facts, 1))
+            kind, shape = known.get(name, (0, ()))
+            if kind == _TEXT:
+                continue
+            values = _values(message(_only(facts, 3)), *_type(name, kind))
+            if name in found or values.size != _count(shape):
+                raise Broken(f"{name} is kept in slices, which is not supported")
+            found[name] = values.reshape(shape)
+    if missing := sorted(name for name, (kind, _) in known.items() if name not in found and kind != _TEXT):
         raise Broken(f"the values of {missing[0]} are missing")
     return found
 
 
-def _slice(saved: dict[int, list[Any]]) -> tuple[str, NDArray[Any]]:
-    """Name and flat values of one row of a V1 checkpoint."""
-    name, tensor = text(saved[1][0]), message(part(saved[3][0]))
-    kind, field = _type(name, whole(tensor.get(1, [0])[0]))
+def _only(found: dict[int, list[Any]], field: int) -> Any:
+    if field not in found:
+        raise Broken(f"field {field} is missing")
+    return found[field][0]
+
+
+def _values(tensor: dict[int, list[Any]], kind: str, field: int) -> NDArray[Any]:
+    """Flat values of a TensorProto."""
     if 4 in tensor:
-        return name, numbers(tensor[4], kind)
+        return numbers(tensor[4], kind)
     if kind in ("<f4", "<f8"):
-        return name, numbers(tensor.get(field, []), kind)
+        return numbers(tensor.get(field, []), kind)
     values = [signed(one) for one in wholes(tensor.get(field, []))]
     if kind == "<f2":  # half floats stand as the integers of their bits
-        return name, np.array(values, "<u2").view("<f2")
-    return name, np.array(values, kind)
+        return np.array([one & 0xFFFF for one in values], "<u2").view("<f2")
+    return np.array(values, "<i8").astype(kind)
 
 
 def _type(name: str, number: int) -> tuple[str, int]:
