@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-READERS = "later: published readers and augmentation"
 TAGS = "later: image tags only (PSA, IRN)"
 CRF = "later: dense CRF"
 SENSORS = "later: several sensors (AdapNet++, SSMA, CMoDE, depth encodings)"
@@ -18,7 +17,7 @@ GOLDEN: dict[str, str] = {
     "aaf/losses_meta.json": "tests/losses/test_affinity_golden.py",
     "aaf/train_objective.npz": "tests/losses/test_train_objective.py",
     "aaf/metrics.npz": "tests/metrics/test_scores.py",
-    "aaf/augment.npz": READERS,
+    "aaf/augment.npz": "tests/data/test_released_augment.py",
     "aaf/crop_positions.npz": "tests/inference/test_tiles.py",
     "aaf/inference.npz": "tests/inference/test_released.py",
     "aaf/pspnet_tiny.npz": "tests/models/test_released_nets.py",
