@@ -22,6 +22,7 @@ from structseg.models import load_fitting, load_weights
 from structseg.models.backbones.resnet import ResNet
 from structseg.models.backbones.slim_resnet import SlimResNet
 from structseg.models.convert import checkpoint, from_tf, from_torch
+from structseg.models.convert.caffe import read_caffemodel
 from structseg.models.convert.crc_loops import crc32c
 from structseg.models.convert.mxnet import read_params
 from structseg.models.convert.names import slim_classes
@@ -118,7 +119,7 @@ def test_a_flipped_byte_is_refused_or_harmless(case: str, tmp_path: Path, place:
         assert_same(found, tf_variables())
 
 
-@pytest.mark.parametrize("read", [read_checkpoint, read_params])
+@pytest.mark.parametrize("read", [read_checkpoint, read_params, read_caffemodel])
 @given(content=st.binary(max_size=300))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_other_bytes_are_refused(read: Read, tmp_path: Path, content: bytes) -> None:
@@ -231,3 +232,106 @@ def test_a_file_without_a_head_says_what_to_do() -> None:
     net = models.create("fcn", num_classes=3, **RELEASED)
     assert isinstance(net, Segmenter)
     assert from_tf(net.backbone, variables).new == ()
+
+
+# ------------------------------------------------------------------------------------------------ Caffe
+
+DEEP: dict[str, Any] = {"depth": 50, "width": 2, "stem": "deep", "first_dilation": "own", "output_stride": 8}
+
+
+def field(number: int, content: bytes | int) -> bytes:
+    """A field of a protocol buffer, as Google's encoding has it."""
+    if isinstance(content, int):
+        return number_of(number << 3) + number_of(content)
+    return number_of(number << 3 | 2) + number_of(len(content)) + content
+
+
+def number_of(value: int) -> bytes:
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])
+
+
+def caffemodel(layers: Mapping[str, list[np.ndarray]], *, old: bool = False) -> bytes:
+    """A network of layers with blobs, in the form of today or in that of 2013."""
+    net = field(1, b"net")
+    for name, blobs in layers.items():
+        content = b""
+        for array in blobs:
+            axes = b"".join(number_of(side) for side in array.shape)
+            sides = (1,) * (4 - array.ndim) + array.shape
+            shape = (
+                b"".join(field(place, side) for place, side in enumerate(sides, 1)) if old else field(7, field(1, axes))
+            )
+            content += field(6 if old else 7, shape + field(5, array.astype("<f4").tobytes()))
+        net += field(2, field(4, name.encode()) + content) if old else field(100, field(1, name.encode()) + content)
+    return net
+
+
+def authors(backbone: ResNet) -> dict[str, list[np.ndarray]]:
+    """Layers of PSPNet's authors that hold what `backbone` computes, were its colours theirs."""
+    state = {key: value.numpy() for key, value in backbone.state_dict().items()}
+    layers: dict[str, list[np.ndarray]] = {}
+
+    def put(name: str, conv: str, bn: str) -> None:
+        layers[name] = [state[f"{conv}.weight"]]
+        layers[f"{name}/bn"] = [
+            state[f"{bn}.{leaf}"].reshape(1, -1, 1, 1) for leaf in ("weight", "bias", "running_mean", "running_var")
+        ]
+
+    for name, place in (("conv1_1_3x3_s2", 0), ("conv1_2_3x3", 3), ("conv1_3_3x3", 6)):
+        put(name, f"conv1.{place}", "bn1" if place == 6 else f"conv1.{place + 1}")
+    for stage in range(1, 5):
+        for unit in range(len(list(backbone.get_submodule(f"layer{stage}").children()))):
+            start, block = f"conv{stage + 1}_{unit + 1}_", f"layer{stage}.{unit}."
+            for part, number in (("1x1_reduce", 1), ("3x3", 2), ("1x1_increase", 3)):
+                put(start + part, f"{block}conv{number}", f"{block}bn{number}")
+            if f"{block}downsample.0.weight" in state:
+                put(f"{start}1x1_proj", f"{block}downsample.0", f"{block}downsample.1")
+    layers["conv6"] = [np.zeros((21, 8, 1, 1)), np.zeros(21)]
+    return layers
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_blobs_of_caffe(tmp_path: Path, old: bool) -> None:
+    blobs = [np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2), np.array([0.5, -1.5], np.float32)]
+    file = tmp_path / "net.caffemodel"
+    file.write_bytes(caffemodel({"relu": [], "conv1": blobs}, old=old))
+    found = read_caffemodel(file)
+    assert list(found) == ["conv1/0", "conv1/1"]
+    np.testing.assert_array_equal(found["conv1/0"], blobs[0])
+    np.testing.assert_array_equal(found["conv1/1"].ravel(), blobs[1])
+    content = file.read_bytes()
+    for size in range(content.index(b"conv1"), len(content)):
+        file.write_bytes(content[:size])
+        with pytest.raises(CheckpointError, match="not a whole"):
+            read_caffemodel(file)
+
+
+@torch.no_grad()
+def test_the_backbone_of_pspnets_authors(tmp_path: Path) -> None:
+    """BGR without division in their file, RGB with ours: the same features away from the picture's border."""
+    theirs, ours = ResNet(**DEEP).eval(), ResNet(**DEEP).eval()
+    for module in theirs.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.get_buffer("running_mean"), std=0.1)
+            torch.nn.init.uniform_(module.get_buffer("running_var"), 0.5, 1.5)
+    theirs.conv1[0].weight.mul_(0.02)  # for colours of 0..255
+    old, new = tmp_path / "pspnet.caffemodel", tmp_path / "resnet.safetensors"
+    old.write_bytes(caffemodel(authors(theirs)))
+    report = checkpoint(old, new, source="caffe", model="resnet", options=DEEP)
+    assert report.skipped == ("conv6/0", "conv6/1")
+    load_weights(ours, new)
+    image = torch.rand(1, 3, 32, 32) * 255
+    bgr = (image - torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1)).flip(1)
+    rgb = (image - torch.tensor(ours.mean).view(1, 3, 1, 1)) / torch.tensor(ours.std).view(1, 3, 1, 1)
+    stem = [net.conv1[2](net.conv1[1](net.conv1[0](one))) for net, one in ((theirs, bgr), (ours, rgb))]
+    torch.testing.assert_close(stem[0][..., 1:, 1:], stem[1][..., 1:, 1:], rtol=1e-4, atol=1e-4)
+    for key, value in ours.state_dict().items():
+        if not key.startswith(("conv1.0.", "conv1.1.running_mean")):
+            assert torch.equal(value, theirs.state_dict()[key]), key
+    plain = {name: DEEP[name] for name in ("depth", "width", "output_stride")}
+    with pytest.raises(CheckpointError, match="stem='deep' and first_dilation='own'"):
+        checkpoint(old, tmp_path / "other.safetensors", source="caffe", model="resnet", options=plain)

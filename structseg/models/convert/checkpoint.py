@@ -17,6 +17,7 @@ from structseg import build as registry
 from structseg import runs
 from structseg.errors import ConfigError, did_you_mean
 from structseg.models.convert import names
+from structseg.models.convert.caffe import read_caffemodel
 from structseg.models.convert.mxnet import read_params
 from structseg.models.convert.tf_checkpoint import read_checkpoint
 from structseg.models.weights import Report, read_tensors
@@ -28,6 +29,7 @@ SOURCES: dict[
     "torchvision": read_tensors,
     "timm": read_tensors,
     "mxnet": read_params,
+    "caffe": read_caffemodel,
 }
 _ROOMS = ("models.nets", "models.backbones")
 
@@ -60,6 +62,8 @@ def checkpoint(old: Path, new: Path, *, source: str, model: str, options: Mappin
 def _fill(model: nn.Module, arrays: Mapping[str, Any], source: str, file: str) -> Report:
     if source == "tf":
         return names.from_tf(model, arrays, source=file)
+    if source == "caffe":
+        return names.from_caffe(model, arrays, source=file)
     tensors = {name: one if isinstance(one, Tensor) else names.tensor(one) for name, one in arrays.items()}
     return names.from_torch(model, tensors, source=source, file=file)
 

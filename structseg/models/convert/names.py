@@ -170,3 +170,62 @@ def gluon_key(name: str) -> str:
     """A parameter of a Gluon block -> torchvision's name of it: `layer1.0.bn1.gamma` -> `layer1.0.bn1.weight`."""
     start, _, leaf = name.removeprefix("arg:").removeprefix("aux:").rpartition(".")
     return f"{start}.{_GLUON.get(leaf, leaf)}"
+
+
+# ------------------------------------------------------------------------------------------------ Caffe
+
+CAFFE_MEAN = (123.68, 116.779, 103.939)  # RGB, what the authors of PSPNet took off; they divided by nothing
+_CAFFE_UNIT = {"1x1_reduce": "conv1", "3x3": "conv2", "1x1_increase": "conv3", "1x1_proj": "downsample.0"}
+_CAFFE_NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+def from_caffe(model: nn.Module, blobs: Mapping[str, Array], *, source: str = "blobs") -> Report:
+    """Fill a `resnet` of stem "deep" and first_dilation "own" from blobs of PSPNet's authors by `layer/place`.
+
+    Their colours are BGR and not divided: the first convolution takes over both, and its norm the difference of the
+    means. Raises CheckpointError where a weight is missing or has another shape.
+    """
+    if not isinstance(model, ResNet) or not model.as_pspnet:
+        raise CheckpointError(
+            f"{source}: weights of PSPNet's authors are for resnet with stem='deep' and first_dilation='own'"
+        )
+    keys = {name: caffe_key(name) for name in blobs}
+    tensors = {name: tensor(array.reshape(-1) if _is_norm(name) else array) for name, array in blobs.items()}
+    first, mean = "conv1_1_3x3_s2/0", "conv1_1_3x3_s2/bn/2"
+    if first in tensors and mean in tensors:
+        tensors[first], tensors[mean] = _take_colours(model, tensors[first].float(), tensors[mean].float())
+    return _fill(model, tensors, source, keys.get)
+
+
+def _take_colours(model: ResNet, weight: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """W u, u = x - theirs in BGR, as W' v + k, v = (x - ours) / s in RGB; the norm's running mean loses k."""
+    if weight.ndim != 4 or weight.shape[1] != 3:
+        return weight, mean  # refused by its shape
+    weight = weight.flip(1)
+    lift = torch.tensor(model.mean) - torch.tensor(CAFFE_MEAN)
+    shift = (weight.sum((2, 3)) * lift).sum(1)
+    return weight * torch.tensor(model.std).view(1, 3, 1, 1), mean - shift
+
+
+def _is_norm(name: str) -> bool:
+    return name.rpartition("/")[0].endswith("/bn")
+
+
+def caffe_key(name: str) -> str | None:
+    """`conv2_1_3x3/bn/2` -> layer1.0.bn2.running_mean; None for what is not in the backbone."""
+    layer, _, place = name.rpartition("/")
+    norm = layer.endswith("/bn")
+    number = int(place)
+    if number >= (4 if norm else 1):
+        return None
+    leaf = _CAFFE_NORM[number] if norm else "weight"
+    if found := re.fullmatch(r"conv1_([123])_3x3(?:_s2)?(/bn)?", layer):
+        at = 3 * (int(found[1]) - 1)
+        start = "bn1" if norm and at == 6 else f"conv1.{at + norm}"
+        return f"{start}.{leaf}"
+    if not (found := re.fullmatch(r"conv([2-5])_(\d+)_(1x1_reduce|3x3|1x1_increase|1x1_proj)(/bn)?", layer)):
+        return None
+    part = _CAFFE_UNIT[found[3]]
+    if norm:
+        part = part.replace("conv", "bn").replace("downsample.0", "downsample.1")
+    return f"layer{int(found[1]) - 1}.{int(found[2]) - 1}.{part}.{leaf}"

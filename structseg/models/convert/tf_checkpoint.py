@@ -46,7 +46,7 @@ def read_checkpoint(path: Path) -> dict[str, NDArray[Any]]:
         if not path.is_file():
             raise CheckpointError(f"{path}: there is neither this file nor {index.name}")
         return _read_v1(path)
-    except Broken as error:
+    except (ValueError, struct.error) as error:
         broken = index if index.is_file() else path
         raise CheckpointError(f"{broken}: not a whole checkpoint of TensorFlow ({error}); copy it again") from None
 
