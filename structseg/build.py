@@ -58,8 +58,10 @@ def find(room: str, name: str) -> Callable[..., Any]:
     check(room, name, room.rsplit(".", 1)[-1])
     module = importlib.import_module(f"structseg.{room}.{name}")
     for member, value in vars(module).items():
-        if member.lower() == name.replace("_", "") and inspect.isclass(value):
-            return value
+        own = inspect.isclass(value) and value.__module__ == module.__name__  # not what the file imports
+        if own and member.lower() == name.replace("_", ""):
+            found: Callable[..., Any] = value
+            return found
     entry: Callable[..., Any] = getattr(module, name)
     return entry
 

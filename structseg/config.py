@@ -54,6 +54,7 @@ class DataConfig(_Section):
     scale: tuple[Above, Above] = (0.5, 2.0)  # random resize before the crop
     scale_draw: Literal["uniform", "log"] = "uniform"  # "log": halving as often as doubling
     mirror: Bool = True
+    geometry: Literal["default", "released"] = "default"  # how pictures are resized; released = as published for AAF
     jitter: Share = 0.0  # strength of random brightness, contrast, saturation
     workers: Count = 0  # processes that read; results do not depend on it
     balance: Annotated[float, Strict(), Field(ge=0, le=1)] = 0.0  # share of samples drawn for a class

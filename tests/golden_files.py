@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-READERS = "later: published readers and augmentation"
-PSPNET = "later: released networks and their conversion"
 TAGS = "later: image tags only (PSA, IRN)"
 CRF = "later: dense CRF"
 SENSORS = "later: several sensors (AdapNet++, SSMA, CMoDE, depth encodings)"
@@ -19,14 +17,14 @@ GOLDEN: dict[str, str] = {
     "aaf/losses_meta.json": "tests/losses/test_affinity_golden.py",
     "aaf/train_objective.npz": "tests/losses/test_train_objective.py",
     "aaf/metrics.npz": "tests/metrics/test_scores.py",
-    "aaf/augment.npz": READERS,
+    "aaf/augment.npz": "tests/data/test_released_augment.py",
     "aaf/crop_positions.npz": "tests/inference/test_tiles.py",
     "aaf/inference.npz": "tests/inference/test_released.py",
-    "aaf/pspnet_tiny.npz": PSPNET,
-    "aaf/pspnet_tiny_variables.json": PSPNET,
+    "aaf/pspnet_tiny.npz": "tests/models/test_released_nets.py",
+    "aaf/pspnet_tiny_variables.json": "tests/models/test_released_nets.py",
     "aaf/resize_legacy.npz": "tests/inference/test_whole.py",
     "aaf/schedules.npz": "tests/training/test_schedules_golden.py",
-    "aaf/tf_variable_manifest.json": PSPNET,
+    "aaf/tf_variable_manifest.json": "tests/models/test_released_nets.py",
     "aaf/train_loop.npz": "tests/training/test_train_loop_golden.py",
     "adapnet/adapnet_v1_eval_96x192.npz": SENSORS,
     "adapnet/adapnet_v1_vars.json": SENSORS,

@@ -51,7 +51,20 @@ PAGES = (*FILES, ROOT / "CONTRIBUTING.md")
 LANGUAGES = {"python", "sh", "toml", "text"}
 FENCE = re.compile(r"^(?P<fence>```+|~~~+)[ ]*(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=fence)[ ]*$", re.M | re.S)
 RUN_VERBS = {"setup", "demo", "test", "check", "bench"}
-COMMANDS = {"inspect", "doctor", "train", "evaluate", "score", "predict", "compare", "grid", "demo", "list", "config"}
+COMMANDS = {
+    "inspect",
+    "doctor",
+    "train",
+    "evaluate",
+    "score",
+    "predict",
+    "compare",
+    "grid",
+    "convert",
+    "demo",
+    "list",
+    "config",
+}
 ADDRESS = re.compile(r"\]\((?P<address>[^()\s]+)\)")
 
 

@@ -9,7 +9,20 @@ import traceback
 
 import typer
 
-from structseg.cli import compare, config, demo, doctor, evaluate, grid, inspect, listing, predict, score, train
+from structseg.cli import (
+    compare,
+    config,
+    convert,
+    demo,
+    doctor,
+    evaluate,
+    grid,
+    inspect,
+    listing,
+    predict,
+    score,
+    train,
+)
 from structseg.errors import UserError, did_you_mean
 
 app = typer.Typer(
@@ -27,6 +40,7 @@ app.command("score")(score.score)
 app.command("predict")(predict.predict)
 app.command("compare")(compare.compare)
 app.command("grid")(grid.grid)
+app.command("convert")(convert.convert)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("list")(listing.show)

@@ -10,6 +10,7 @@ from structseg.errors import ConfigError, did_you_mean
 
 _ROOMS = {
     "losses": "losses",
+    "nets": "models.nets",
     "backbones": "models.backbones",
     "heads": "models.heads",
     "regimes": "training.regimes",
@@ -17,7 +18,9 @@ _ROOMS = {
 }
 
 
-def show(kind: Annotated[str, typer.Argument(help="losses, backbones, heads, regimes, formats or recipes.")]) -> None:
+def show(
+    kind: Annotated[str, typer.Argument(help="losses, nets, backbones, heads, regimes, formats or recipes.")],
+) -> None:
     """List names with a line about each."""
     from structseg import build
     from structseg.recipes import recipes

@@ -31,6 +31,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from structseg.data import released
 from structseg.data.balance import Balance
 from structseg.data.formats import Format, read_sample
 from structseg.data.transforms import Focus, augment
@@ -43,13 +44,14 @@ _KILLED = "a loader process was killed, most often for want of memory; lower dat
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What is drawn anew for every place; see `transforms.augment`."""
+    """What is drawn anew for every place; see `transforms.augment` and, as published for AAF, `released.augment`."""
 
     crop: tuple[int, int]  # height, width
     scale: tuple[float, float] = (0.5, 2.0)
     scale_draw: str = "uniform"
     mirror: bool = True
     jitter: float = 0.0
+    geometry: str = "default"  # or "released"
 
 
 def place_rng(seed: int, stream: str, place: int) -> np.random.Generator:
@@ -164,9 +166,19 @@ class _Drawn(Dataset["Batch | UserError"]):
     def sample(self, place: int) -> Sample:
         item, focus = self.chosen(place)
         chosen = self.augmentation
+        rng = place_rng(self.seed, self.stream, place)
+        if chosen.geometry == "released":
+            return released.augment(
+                read_sample(self.source, item),
+                rng,
+                crop=chosen.crop,
+                scale=chosen.scale,
+                mirror=chosen.mirror,
+                ignore_index=self.source.labels.ignore_index,
+            )
         return augment(
             read_sample(self.source, item),
-            place_rng(self.seed, self.stream, place),
+            rng,
             crop=chosen.crop,
             scale=chosen.scale,
             scale_draw=chosen.scale_draw,

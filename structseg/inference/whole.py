@@ -13,27 +13,15 @@ and 70.0; stride 16 68.1 and 57.0; boundary F at stride 8 88.2 and 67.9.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from structseg.models.layers.tf1 import legacy_resize, legacy_resize_and_more
 from structseg.models.segmenter import as_output
 
 
 def resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """(B,C,h,w) -> (B,C,*size), bilinear at src = dst h/H; differentiable, in the type of `logits`."""
-    return _resize_and_more(logits, size)[..., : size[0], : size[1]]
-
-
-def _resize_and_more(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """The same with a row and a column more, which mean nothing, where the size changes.
-
-    With one more cell held to the border this is interpolation between corners, (h+1)-1 to (H+1)-1.
-    """
-    height, width = size
-    if tuple(logits.shape[-2:]) == (height, width):
-        return logits
-    held = F.pad(logits, (0, 1, 0, 1), mode="replicate")
-    return F.interpolate(held, (height + 1, width + 1), mode="bilinear", align_corners=True)
+    return legacy_resize(logits, size)
 
 
 def logits(model: nn.Module, image: Tensor, *, precision: str = "float32") -> Tensor:
@@ -54,7 +42,7 @@ def probabilities(model: nn.Module, image: Tensor, *, precision: str = "float32"
     """RGB (B,3,H,W), 0..255 -> float32 probabilities (B,C,H,W), summing to 1 over C; model and precision as above."""
     found = logits(model, image, precision=precision)
     height, width = image.shape[-2:]
-    full = _resize_and_more(found, covered(found, (height, width), stride_of(model)))
+    full = legacy_resize_and_more(found, covered(found, (height, width), stride_of(model)))
     return full.softmax(1)[..., :height, :width]  # cut last: a cut picture is copied by softmax
 
 

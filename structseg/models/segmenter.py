@@ -56,10 +56,15 @@ class Segmenter(Normalised):
     `freeze_stages` = n keeps the stages that make the n finest features as they start: their weights want no gradient
     and are in no optimizer, so autograd records nothing of them and the backward pass ends above; norms and dropout in
     them act as in evaluation. Raises ConfigError for more stages than the backbone has.
+
+    `pad=False`, for networks as released, shows the backbone the picture as it is (see `_padded`).
     """
 
-    def __init__(self, backbone: Backbone, head: Head, *, freeze_norm: bool = False, freeze_stages: int = 0) -> None:
+    def __init__(
+        self, backbone: Backbone, head: Head, *, freeze_norm: bool = False, freeze_stages: int = 0, pad: bool = True
+    ) -> None:
         super().__init__(backbone.mean, backbone.std)
+        self.pad = pad
         within("model.freeze_stages", freeze_stages, 0, len(backbone.strides))
         self.backbone, self.head = backbone, head
         self.freeze_norm = freeze_norm
@@ -92,7 +97,7 @@ class Segmenter(Normalised):
         Without it the convolutions of SAME padding shift with the parity of every level's size: EfficientNet-Lite0
         trained on crops of 128x160 lost 8 points of mIoU on CamVid at 180x240.
         """
-        coarse = self.backbone.strides[-1]
+        coarse = self.backbone.strides[-1] if self.pad else 1
         below, right = -image.shape[-2] % coarse, -image.shape[-1] % coarse
         return F.pad(image, (0, right, 0, below), mode="replicate") if below or right else image
 
@@ -161,14 +166,24 @@ def build(config: ModelConfig, num_classes: int, *, names: Sequence[str] = ()) -
         model = registry.create("models.nets", config.name, config.options, key="model.name", num_classes=num_classes)
         if not isinstance(model, nn.Module):
             raise ConfigError(f"model.name: {config.name} gave {type(model).__name__}, not a torch.nn.Module")
+        _freeze_norm(model, config)
         if config.weights:
-            log.info("%s", load_weights(model, config.weights))
+            part = model.backbone if isinstance(model, Segmenter) else model
+            log.info("%s", load_weights(part, config.weights))
         if ":" in config.name and not isinstance(model, Normalised):
             model = Outside(model, config.mean, config.std)
     if config.init_from:
         report = load_fitting(model, config.init_from, names=names)
         log.log(logging.WARNING if report.new or report.carried is not None else logging.INFO, "%s", report.start())
     return model
+
+
+def _freeze_norm(model: nn.Module, config: ModelConfig) -> None:
+    """What `model.freeze_norm` means for a net that was built by name."""
+    if isinstance(model, Segmenter):
+        model.freeze_norm = config.freeze_norm
+    elif config.freeze_norm:
+        raise ConfigError(f"model.freeze_norm is for a backbone and head, which {config.name} is not; set it to false")
 
 
 def _backbone_and_head(config: ModelConfig, num_classes: int) -> Segmenter:

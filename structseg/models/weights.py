@@ -11,7 +11,7 @@ depends, is loaded where it is there and never missed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def load_weights(module: nn.Module, source: str | Path) -> Report:
             source = source if tensors else module.imagenet_file()
     elif source == "imagenet":
         raise ConfigError("model.weights: 'imagenet' is for a backbone and head; give a .safetensors or .pth file")
-    report, fitting = _match(module, tensors or read_tensors(Path(source)), str(source), rename)
+    report, fitting = match(module, tensors or read_tensors(Path(source)), str(source), rename)
     if report.missing or report.shape:
         raise CheckpointError(f"{report}; they are another network's (a run's own weights go to model.init_from)")
     module.load_state_dict(fitting, strict=False)
@@ -90,7 +90,7 @@ def load_fitting(module: nn.Module, source: str | Path, *, names: Sequence[str] 
     """
     path = Path(source) / runs.MODEL if Path(source).is_dir() else Path(source)
     tensors = read_tensors(path)
-    report, fitting = _match(module, tensors, str(path), str)
+    report, fitting = match(module, tensors, str(path), str)
     if sum(not key.endswith(COUNTER) for key in report.loaded) < len(report.new):
         raise CheckpointError(f"{report}; less than half of the model is in it: is it another network's?")
     theirs = _class_names(path) if names else ()
@@ -155,10 +155,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _match(
-    module: nn.Module, tensors: dict[str, Tensor], source: str, rename: Callable[[str], str | None]
+def match(
+    module: nn.Module, tensors: Mapping[str, Tensor], source: str, rename: Callable[[str], str | None]
 ) -> tuple[Report, dict[str, Tensor]]:
-    """Compare keys and shapes; a wrapper's `module.` before a name is dropped where the module has no such key."""
+    """The account of all keys, and the tensors that fit by the module's keys.
+
+    A wrapper's `module.` before a name is dropped where the module has no such key.
+    """
     ours = module.state_dict()
     fitting, skipped, shape, met = {}, [], [], set()
     for name, tensor in tensors.items():

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from structseg import build
-from structseg.config import Config
+from structseg.config import Config, DataConfig
 from structseg.data import open_format
 from structseg.data.balance import Balance, balance
 from structseg.data.fingerprint import fingerprint, frequencies
@@ -67,6 +67,18 @@ def check_names(config: Config) -> None:
             )
         if config.model.options:
             raise ConfigError("model.options are those of model.name, which is empty; see model.head_options")
+    _check_geometry(config)
+
+
+def _check_geometry(config: Config) -> None:
+    """What the released geometry does not know must not be asked of it."""
+    data, plain = config.data, DataConfig()
+    if data.geometry == "released":
+        for key in ("scale_draw", "jitter", "balance"):
+            if getattr(data, key) != getattr(plain, key):
+                raise ConfigError(
+                    f"data.{key} = {getattr(data, key)!r} is not for data.geometry = 'released'; leave it out"
+                )
 
 
 def prepare(config: Config, *, device: str = "auto") -> Parts:
@@ -183,7 +195,12 @@ def streams(parts: Parts) -> dict[str, Iterator[Batch]]:
     """The batches that are still to come, by stream name."""
     data, optim = parts.config.data, parts.config.optim
     augmentation = Augmentation(
-        crop=data.crop, scale=data.scale, scale_draw=data.scale_draw, mirror=data.mirror, jitter=data.jitter
+        crop=data.crop,
+        scale=data.scale,
+        scale_draw=data.scale_draw,
+        mirror=data.mirror,
+        jitter=data.jitter,
+        geometry=data.geometry,
     )
     return {
         name: batches(

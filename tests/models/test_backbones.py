@@ -23,6 +23,7 @@ from structseg.models.weights import load_weights, read_tensors
 
 SMALL: dict[str, dict[str, Any]] = {
     "resnet": {"depth": 10, "width": 4},
+    "slim_resnet": {"units": (1, 2, 1, 1), "planes": (2, 3, 4, 5)},
     "timm": {"name": "resnet18"},
 }  # options that make a family's smallest member
 
@@ -149,6 +150,28 @@ def test_dilation_samples_the_same_function(depth: int, output_stride: int) -> N
     for half, whole, coarse, fine in pairs:
         every = coarse // fine
         torch.testing.assert_close(whole[:, :, ::every, ::every], half)
+
+
+@torch.no_grad()
+def test_deep_stem_is_that_of_pspnet() -> None:
+    """Three 3x3 convolutions of 64, 64, 128 channels; dilation 2 in all of layer3 and 4 in all of layer4."""
+    with torch.device("meta"):
+        backbone = ResNet(depth=101, output_stride=8, stem="deep", first_dilation="own")
+    shapes = {key: tuple(value.shape) for key, value in backbone.state_dict().items()}
+    assert [shapes[f"conv1.{place}.weight"] for place in (0, 3, 6)] == [(64, 3, 3, 3), (64, 64, 3, 3), (128, 64, 3, 3)]
+    assert shapes["layer1.0.conv1.weight"] == (64, 128, 1, 1)
+    convs = [(key, conv) for key, conv in backbone.named_modules() if isinstance(conv, nn.Conv2d) and "conv2" in key]
+    for number, dilation in ((2, 1), (3, 2), (4, 4)):
+        assert {conv.dilation[0] for key, conv in convs if key.startswith(f"layer{number}")} == {dilation}
+    tiny = ResNet(depth=10, width=4, stem="deep", output_stride=8).eval()
+    assert tiny.channels == (8, 4, 8, 16, 32)
+    for height, width in ((33, 47), (1, 1)):
+        features = tiny(torch.randn(1, 3, height, width))
+        for feature, depth, stride in zip(features, tiny.channels, tiny.strides, strict=True):
+            assert feature.shape == (1, depth, -(-height // stride), -(-width // stride))
+    assert len(tiny.stages()[0]) == 2
+    with pytest.raises(ConfigError, match="stem: 'steep' is not one of plain, deep"):
+        ResNet(stem="steep")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,10 @@ For `output_stride` 16 or 8 the strides of the last one or two stages become dil
 `replace_stride_with_dilation` does: in a stage's first block the convolution that would stride still has the dilation
 of the stage before. So a dilated net gives the strided one's features at every second cell. Basic blocks, which
 torchvision does not dilate, follow the same rule, as in timm.
+
+The authors of PSPNet (Zhao et al., CVPR 2017) have it otherwise: a stem of three 3x3 convolutions, twice as wide at its
+end (`stem="deep"`, with timm's names conv1.0, conv1.1 ...), and in the first block of a stage its own dilation, too
+(`first_dilation="own"`).
 """
 
 from __future__ import annotations
@@ -100,26 +104,48 @@ DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int
 }
 
 
+def deep_stem(width: int) -> nn.Sequential:
+    """Three 3x3 convolutions in place of a 7x7: (B,3,H,W) -> (B,2*width,ceil(H/2),ceil(W/2)); the last norm is bn1."""
+    layers: list[nn.Module] = []
+    for inputs, stride in ((3, 2), (width, 1)):
+        layers += [conv3x3(inputs, width, stride), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, conv3x3(width, 2 * width))
+
+
 class ResNet(Backbone):
     """ResNet of a depth in `DEPTHS`; features at strides 2, 4, 8, 16, 32 or, dilated, less.
 
-    `width` is that of the first stage; depth 10 with width 16 is the tiny net of demos and tests.
+    `width` is that of the first stage; depth 10 with width 16 is the tiny net of demos and tests. `stem` "plain" or
+    "deep"; `first_dilation` of a dilated stage's first block: that of the "last" stage or its "own".
     """
 
-    def __init__(self, *, depth: int = 50, output_stride: int = 32, width: int = 64) -> None:
+    def __init__(
+        self,
+        *,
+        depth: int = 50,
+        output_stride: int = 32,
+        width: int = 64,
+        stem: str = "plain",
+        first_dilation: str = "last",
+    ) -> None:
         super().__init__()
         one_of("model.backbone_options.depth", depth, DEPTHS)
         one_of("model.backbone_options.output_stride", output_stride, (8, 16, 32))
         within("model.backbone_options.width", width, 1)
+        one_of("model.backbone_options.stem", stem, ("plain", "deep"))
+        one_of("model.backbone_options.first_dilation", first_dilation, ("last", "own"))
         block, counts = DEPTHS[depth]
-        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        deep = stem == "deep"
+        self.as_pspnet = deep and first_dilation == "own"
+        self.conv1 = deep_stem(width) if deep else nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        channels, strides, dilation = [2 * width if deep else width], [2], 1
+        self.bn1 = nn.BatchNorm2d(channels[0])
         self.relu = nn.ReLU(inplace=True)
-        channels, strides, dilation = [width], [2], 1
         for number, count in enumerate(counts, start=1):
             reduction = 1 if number == 1 else 2
             stride = 1 if strides[-1] * reduction > output_stride else reduction
-            inner, first = dilation * reduction // stride, dilation
+            inner = dilation * reduction // stride
+            first = inner if first_dilation == "own" else dilation
             stage_width = width * 2 ** (number - 1)
             outputs = stage_width * block.expansion
             blocks = [block(channels[-1], stage_width, stride, first, inner)]
