@@ -17,8 +17,8 @@ from structseg.losses.checks import check_whole
 from structseg.losses.kernels.pairs import shifted
 from structseg.losses.regions import above_zero, mean_of_present, read_masks
 from structseg.losses.sampling import without_autocast
+from structseg.neighbours import FOUR
 
-FOUR = ((-1, 0), (0, -1), (0, 1), (1, 0))
 MOST = 0.8  # of a: their code
 
 

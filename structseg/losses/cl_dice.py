@@ -13,13 +13,22 @@ eq. 1-2 and algorithms 1-2; the ones are those of their code.
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+from collections.abc import Callable, Iterator
+from types import EllipsisType
+from typing import Any
+
+import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from structseg.errors import ConfigError
 from structseg.losses.checks import check_count, check_whole
-from structseg.losses.regions import mean_of_present, read_masks
+from structseg.losses.kernels.pairs import Offset
+from structseg.losses.regions import read_masks
 from structseg.losses.sampling import without_autocast
+from structseg.neighbours import DIRECTIONS, FOUR
+
+Place = tuple[EllipsisType, slice, slice]
 
 
 class ClDice(nn.Module):
@@ -47,28 +56,72 @@ class ClDice(nn.Module):
                 if max(self.classes) >= logits.shape[1]:
                     raise ConfigError(f"classes: id {max(self.classes)} is no class; there are {logits.shape[1]}")
                 soft, true = soft[:, self.classes], true[:, self.classes]
+            present = true.sum((0, 2, 3)) > 0
+            soft, true = soft[:, present], true[:, present]
             precision = _share(soft_skeleton(soft, self.iterations), true)
-            recall = _share(soft_skeleton(true, self.iterations), soft)
-            return mean_of_present(1 - 2 * precision * recall / (precision + recall), true.sum((0, 2, 3)))
+            recall = _share(soft_skeleton(true.byte(), self.iterations), soft)
+            losses = 1 - 2 * precision * recall / (precision + recall)  # (classes that occur,)
+            return losses.sum() / max(len(losses), 1)
 
 
 def soft_skeleton(masks: Tensor, iterations: int) -> Tensor:
-    """masks (B,C,h,w) of 0..1 -> the same: ridges that openings of growing size remove (algorithm 1)."""
-    skeleton = _ridges(masks)
-    for _ in range(iterations):
-        masks = _erode(masks)
-        skeleton = skeleton + (1 - skeleton) * _ridges(masks)
+    """masks (B,C,h,w) of 0..1, or uint8 of 0 and 1 -> the same: ridges that openings of growing size remove."""
+    skeleton = torch.zeros_like(masks)
+    for _ in range(iterations + 1):
+        eroded = _erode(masks)
+        skeleton = skeleton + (1 - skeleton) * (masks - _dilate(eroded))  # opening never adds
+        masks = eroded
     return skeleton
 
 
-def _ridges(masks: Tensor) -> Tensor:
-    """What opening removes."""
-    return F.relu(masks - F.max_pool2d(_erode(masks), 3, 1, 1))
-
-
 def _erode(masks: Tensor) -> Tensor:
-    """The least of the pixel and its four neighbours; outside counts for nothing."""
-    return -F.max_pool2d(-masks, (3, 1), 1, (1, 0)).maximum(F.max_pool2d(-masks, (1, 3), 1, (0, 1)))
+    """The least of a pixel and its four neighbours; outside counts for nothing."""
+    return _extreme(masks, FOUR, torch.minimum)
+
+
+def _dilate(masks: Tensor) -> Tensor:
+    """The most of a pixel and its eight neighbours."""
+    return _extreme(masks, DIRECTIONS, torch.maximum)
+
+
+class _Extreme(torch.autograd.Function):
+    """The least or most of every pixel and its neighbours; the gradient goes to the first that is it.
+
+    It takes a third of the time of max_pool2d on the CPU, and keeps no indices.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, masks: Tensor, offsets: tuple[Offset, ...], pick: Callable[..., Tensor]) -> Tensor:
+        best = masks.clone()
+        for here, there in _overlaps(masks, offsets):
+            pick(best[here], masks[there], out=best[here])
+        ctx.save_for_backward(masks, best)
+        ctx.offsets = offsets
+        return best
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        masks, best = ctx.saved_tensors
+        found = masks == best
+        slope, waiting = gradient * found, ~found
+        for here, there in _overlaps(masks, ctx.offsets):
+            found = (masks[there] == best[here]) & waiting[here]
+            slope[there] += gradient[here] * found
+            waiting[here] &= ~found
+        return slope, None, None
+
+
+_extreme: Callable[..., Tensor] = _Extreme.apply
+
+
+def _overlaps(masks: Tensor, offsets: tuple[Offset, ...]) -> Iterator[tuple[Place, Place]]:
+    """For each offset the pixels that have a neighbour there, and these neighbours."""
+    height, width = masks.shape[-2:]
+    for dy, dx in offsets:
+        here = ..., slice(max(-dy, 0), height - max(dy, 0)), slice(max(-dx, 0), width - max(dx, 0))
+        there = ..., slice(max(dy, 0), height + min(dy, 0)), slice(max(dx, 0), width + min(dx, 0))
+        yield here, there
 
 
 def _share(skeleton: Tensor, masks: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ With features f of length 1 and D = |f_i - f_j|, for pairs of pixels (i, j)
     interior  mean 1/2 D^2                          where both have one label
     edge      mean 1/2 max(0, margin - D)^2         where their labels differ
 
-and loss = edge_weight edge + interior_weight interior, the two means taken apart as in the affinity field. Each pixel
-is paired with `pairs` others, drawn by `seed` from the kernel_size x kernel_size square around it: the same for every
-picture and step.
+and loss = edge_weight edge + interior_weight interior, the two means taken apart as in the affinity field. `pairs`
+pixels of a picture, each with another from the kernel_size x kernel_size square around it, are drawn by `seed`: the
+same for every picture and step.
 Source: Hadsell, Chopra, LeCun, "Dimensionality Reduction by Learning an Invariant Mapping", CVPR 2006, eq. 4, on the
 last feature before the classifier, as compared with in Ke et al., "Adaptive Affinity Field for Semantic Segmentation",
 ECCV 2018; margin, pairs and scale of the features are not stated there.
@@ -37,8 +37,9 @@ class EmbeddingContrast(nn.Module):
     """Contrastive loss of features (B,D,h,w) against a target (B,H,W) sampled at (h,w).
 
     Options: `num_classes`, from which on labels are ignored (1 means labels 0 and 1, None all labels count);
-    `ignore_index`; `kernel_size` odd from 3 on; `pairs` of a pixel, from 1 on; `margin` of distances, above 0, up to 2;
-    `edge_weight`, `interior_weight`; `seed` from 0 on. Raises ConfigError for others. It decomposes: `parts`, `counts`.
+    `ignore_index`; `kernel_size` odd from 3 on; `pairs` of a picture, from 1 on; `margin` of distances, above 0, up to
+    2; `edge_weight`, `interior_weight`; `seed` from 0 on. Raises ConfigError for others. It decomposes: `parts`,
+    `counts`.
     """
 
     takes = "features"
@@ -49,7 +50,7 @@ class EmbeddingContrast(nn.Module):
         num_classes: int | None = None,
         ignore_index: int = 255,
         kernel_size: int = 7,
-        pairs: int = 4,
+        pairs: int = 4096,
         margin: float = 1.0,
         edge_weight: float = 1.0,
         interior_weight: float = 1.0,
@@ -85,10 +86,8 @@ class EmbeddingContrast(nn.Module):
 
         `num_classes`, which other losses need here, is an option of this one: the argument is not read.
         """
-        labels = self._labels(sample_target(target, size)).flatten(1)
-        return torch.stack(
-            [_count(*self._kinds(labels, *pairs)) for pairs in self._all_pairs(size, labels.device)]
-        ).sum(0)
+        labels = self._labels(sample_target(target, size))
+        return _count(*self._kinds(labels, *self.places(size, labels.device)))
 
     def parts(self, features: Tensor, target: Tensor) -> list[tuple[float, Tensor, Tensor]]:
         """[(weight, sum, count)] of the edge and the interior pairs."""
@@ -101,42 +100,38 @@ class EmbeddingContrast(nn.Module):
 
     def _sums(self, features: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """(2,) sums and (2,) counts of the edge and the interior pairs."""
-        labels = self._labels(sample_for(features, target)).flatten(1)  # (B,N)
-        features = raise_precision(features)
-        size = (features.shape[2], features.shape[3])
-        length = (features.square().sum(1, keepdim=True) + LEAST).sqrt()
-        features = (features / length).flatten(2)  # (B,D,N)
-        sums, counts = [], []
-        for here, there in self._all_pairs(size, labels.device):
-            edge, interior = self._kinds(labels, here, there)
-            squared = (features[:, :, here] - features[:, :, there]).square().sum(1)  # (B,pairs)
-            distance = (squared + LEAST**2).sqrt()
-            hinge = (self.margin - distance).relu().square()
-            sums.append(torch.stack(((hinge * edge).sum(), (squared * interior).sum())) / 2)
-            counts.append(_count(edge, interior))
-        return torch.stack(sums).sum(0), torch.stack(counts).sum(0)
+        labels = self._labels(sample_for(features, target))
+        here, there = self.places((features.shape[2], features.shape[3]), labels.device)
+        edge, interior = self._kinds(labels, here, there)
+        rows = raise_precision(features).permute(0, 2, 3, 1).flatten(1, 2)  # (B,N,D)
+        one, other = (_unit(rows.index_select(1, places)) for places in (here, there))
+        squared = (one - other).square().sum(2)  # (B,pairs)
+        hinge = (self.margin - (squared + LEAST**2).sqrt()).relu().square()
+        sums = torch.stack(((hinge * edge).sum(), (squared * interior).sum())) / 2
+        return sums, _count(edge, interior)
 
     def _kinds(self, labels: Tensor, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-        """labels (B,N) -> (B,pairs) bool: across a border, inside a class."""
-        one, other = labels[:, here], labels[:, there]
+        """labels (B,h,w) -> (B,pairs) bool: across a border, inside a class."""
+        one, other = (labels.flatten(1)[:, places] for places in (here, there))
         known = (one >= 0) & (other >= 0)
         return known & (one != other), known & (one == other)
 
-    def _all_pairs(self, size: tuple[int, int], device: torch.device) -> list[tuple[Tensor, Tensor]]:
-        """`pairs` times: places of the two ends on the flattened map; pairs that leave it are left out."""
+    def places(self, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+        """The two ends of the pairs on the flattened map; pairs that leave it are left out."""
         height, width = size
-        rim = reach(self.kernel_size)
         generator = torch.Generator().manual_seed(self.seed)
-        rows, columns = torch.arange(height)[:, None], torch.arange(width)
-        found = []
-        for _ in range(self.pairs):
-            draw = torch.randint(self.kernel_size**2 - 1, (height, width), generator=generator)
-            draw += draw >= self.kernel_size**2 // 2  # never the pixel itself
-            y, x = rows + draw // self.kernel_size - rim, columns + draw % self.kernel_size - rim
-            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-            here = inside.flatten().nonzero()[:, 0]
-            found.append((here.to(device), (y * width + x)[inside].to(device)))
-        return found
+        here = torch.randint(height * width, (self.pairs,), generator=generator)
+        step = torch.randint(self.kernel_size**2 - 1, (self.pairs,), generator=generator)
+        step += step >= self.kernel_size**2 // 2  # never the pixel itself
+        rim = reach(self.kernel_size)
+        y, x = here // width + step // self.kernel_size - rim, here % width + step % self.kernel_size - rim
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        return here[inside].to(device), (y * width + x)[inside].to(device)
+
+
+def _unit(features: Tensor) -> Tensor:
+    """(...,D) at length 1; shorter where they are about 0."""
+    return features / (features.square().sum(-1, keepdim=True) + LEAST).sqrt()
 
 
 def _count(edge: Tensor, interior: Tensor) -> Tensor:

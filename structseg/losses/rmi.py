@@ -16,21 +16,24 @@ not count. It needs cross-entropy beside it; the paper weighs the two alike.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from structseg.losses.checks import check_number
 from structseg.losses.pictures import PictureMean
-from structseg.losses.regions import Masks, mean_of_present
-from structseg.losses.sampling import as_counts
+from structseg.losses.regions import Masks
+from structseg.losses.sampling import as_counts, without_autocast
 
 
 class RMI(PictureMean):
     """Region mutual information loss of logits (B,C,h,w) against a target (B,H,W) sampled at (h,w); C = 1 = sigmoid.
 
     Options: `ignore_index`; `kernel_size` of the windows, odd from 3 on; `alpha` above 0. Raises ConfigError for
-    others. It decomposes, by pictures: `parts`, `counts`. Maps smaller than a window give 0. Memory is some
-    2 kernel_size^2 times the probabilities.
+    others. It decomposes, by pictures: `parts`, `counts`. Maps smaller than a window give 0.
     """
 
     def __init__(self, *, ignore_index: int = 255, kernel_size: int = 3, alpha: float = 5e-4) -> None:
@@ -40,20 +43,66 @@ class RMI(PictureMean):
 
     def values(self, masks: Masks) -> Tensor:
         """(B,) the mean over the classes that occur."""
-        counted = self.centres(masks.labels).flatten(1)[:, None, None]  # (B,1,1,N)
-        number = counted.sum(-1, keepdim=True).clamp(min=1)
-        soft, true = (self._points(mask, counted, number) for mask in (masks.soft, masks.true))  # (B,C,K,N)
-        pp, yp, yy = (a @ b.mT / number for a, b in ((soft, soft), (true, soft), (true, true)))
-        eye = torch.eye(pp.shape[-1], dtype=pp.dtype, device=pp.device)
-        left = yy - yp @ torch.linalg.solve(pp + self.alpha * eye, yp.mT)  # (B,C,K,K)
-        values = torch.linalg.slogdet(eye + left / self.alpha).logabsdet / (2 * len(eye))
-        return mean_of_present(values.to(masks.soft.dtype), masks.true.sum((2, 3)))
+        return torch.stack([self._value(*picture) for picture in zip(*masks, strict=True)])
 
-    def _points(self, mask: Tensor, counted: Tensor, number: Tensor) -> Tensor:
-        """(B,C,h,w) -> (B,C,K,N) the windows, less their mean; 0 where they do not count."""
-        size = self.kernel_size
-        rows, columns = mask.shape[2] - size + 1, mask.shape[3] - size + 1
-        places = [(y, x) for y in range(size) for x in range(size)]
-        points = torch.stack([mask[..., y : y + rows, x : x + columns] for y, x in places], dim=2).flatten(3)
-        points = points * counted
-        return as_counts((points - points.sum(-1, keepdim=True) / number) * counted)
+    def _value(self, soft: Tensor, true: Tensor, labels: Tensor) -> Tensor:
+        """soft, true (C,h,w), labels (h,w) of one picture -> its value."""
+        present = true.sum((1, 2)) > 0
+        counted = self.centres(labels[None])[0]
+        covariance = _covariance(soft[present], true[present], counted, self.kernel_size)  # (c,2K,2K)
+        size = self.kernel_size**2
+        pp, yp, yy = covariance[:, :size, :size], covariance[:, size:, :size], covariance[:, size:, size:]
+        eye = torch.eye(size, dtype=pp.dtype, device=pp.device)
+        left = yy - yp @ torch.linalg.solve(pp + self.alpha * eye, yp.mT)
+        losses: Tensor = torch.linalg.slogdet(eye + left / self.alpha).logabsdet / (2 * size)
+        return losses.sum().to(soft.dtype) / max(len(losses), 1)
+
+
+def _covariance(soft: Tensor, true: Tensor, counted: Tensor, size: int) -> Tensor:
+    """soft, true (c,h,w), counted (h-k+1,w-k+1) bool -> (c,2K,2K) float64, rows of soft first, over the windows."""
+    soft, true = (masks - masks.detach().mean((1, 2), keepdim=True) for masks in (soft, true))  # no digits are lost
+    moments = as_counts(_moments(soft, true, counted, size)) / counted.sum().clamp(min=1)
+    mean = moments[:, :-1, -1:]
+    return moments[:, :-1, :-1] - mean * mean.mT
+
+
+class _Moments(torch.autograd.Function):
+    """soft, true (c,h,w) -> (c,2K+1,2K+1): sums over the windows of the products of any two of soft, true and 1.
+
+    The windows are made again for the gradient, which only soft gets: K times the map is never kept.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, soft: Tensor, true: Tensor, counted: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(soft, true, counted)
+        ctx.size = size
+        points = _points(soft, true, counted, size)
+        return points @ points.mT
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        soft, true, counted = ctx.saved_tensors
+        rows = (gradient + gradient.mT)[:, : ctx.size**2]
+        with without_autocast(gradient):
+            slopes = rows @ _points(soft, true, counted, ctx.size)  # (c,K,N)
+        slope = torch.zeros_like(soft)
+        for place, window in zip(slopes.unflatten(2, counted.shape).unbind(1), _windows(slope, ctx.size), strict=True):
+            window += place
+        return slope, None, None, None
+
+
+_moments: Callable[..., Tensor] = _Moments.apply
+
+
+def _points(soft: Tensor, true: Tensor, counted: Tensor, size: int) -> Tensor:
+    """(c,2K+1,N) of each window its K values of soft, its K of true, and 1; 0 where it does not count."""
+    values = [window for masks in (soft, true) for window in _windows(masks, size)]
+    points = torch.stack([*values, torch.ones_like(values[0])], dim=1) * counted
+    return points.flatten(2)
+
+
+def _windows(masks: Tensor, size: int) -> Iterator[Tensor]:
+    """(c,h,w) -> K views (c,h-k+1,w-k+1): the same place of every window."""
+    rows, columns = masks.shape[1] - size + 1, masks.shape[2] - size + 1
+    return (masks[:, y : y + rows, x : x + columns] for y in range(size) for x in range(size))
