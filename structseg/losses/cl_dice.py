@@ -59,17 +59,17 @@ class ClDice(nn.Module):
             present = true.sum((0, 2, 3)) > 0
             soft, true = soft[:, present], true[:, present]
             precision = _share(soft_skeleton(soft, self.iterations), true)
-            recall = _share(soft_skeleton(true.byte(), self.iterations), soft)
+            recall = _share(soft_skeleton(true.to(torch.int8), self.iterations), soft)
             losses = 1 - 2 * precision * recall / (precision + recall)  # (classes that occur,)
             return losses.sum() / max(len(losses), 1)
 
 
 def soft_skeleton(masks: Tensor, iterations: int) -> Tensor:
-    """masks (B,C,h,w) of 0..1, or uint8 of 0 and 1 -> the same: ridges that openings of growing size remove."""
+    """masks (B,C,h,w) of 0..1, or int8 of 0 and 1 -> the same: ridges that openings of growing size remove."""
     skeleton = torch.zeros_like(masks)
     for _ in range(iterations + 1):
         eroded = _erode(masks)
-        skeleton = skeleton + (1 - skeleton) * (masks - _dilate(eroded))  # opening never adds
+        skeleton = skeleton + (1 - skeleton) * (masks - _dilate(eroded)).relu()
         masks = eroded
     return skeleton
 
