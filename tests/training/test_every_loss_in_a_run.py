@@ -14,6 +14,7 @@ from structseg import build
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_all_at_once(precision: str, structseg_cli: Cli, tmp_path: Path) -> None:
     names = list(build.names("losses"))
+    terms = ", ".join(f"{{name='{name}', weight=0.1}}" for name in names)
     done = structseg_cli(
         "train",
         "scenes_ce",
@@ -28,7 +29,7 @@ def test_all_at_once(precision: str, structseg_cli: Cli, tmp_path: Path) -> None
         "evaluation.every=0",
         "evaluation.draws=20",
         "log_every=1",
-        f"losses=[{', '.join(f"{{name='{name}', weight=0.1}}" for name in names)}]",
+        f"losses=[{terms}]",
         "--out",
         "run",
     )
