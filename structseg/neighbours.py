@@ -8,6 +8,7 @@ Affinity Fields (ECCV 2018).
 from __future__ import annotations
 
 DIRECTIONS: tuple[tuple[int, int], ...] = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+FOUR: tuple[tuple[int, int], ...] = ((-1, 0), (0, -1), (0, 1), (1, 0))
 HALF: tuple[tuple[int, int], ...] = ((0, 1), (1, -1), (1, 0), (1, 1))  # one direction of each opposite pair
 
 

@@ -24,5 +24,34 @@ def check_affinity(*, margin: object, edge_weight: object, interior_weight: obje
             raise ConfigError(f"{option} {value!r} is not a number from 0 on")
 
 
+def check_number(
+    option: str, value: object, *, least: float | None = None, above: float | None = None, most: float | None = None
+) -> None:
+    """Raise ConfigError unless `value` is a finite number from `least` on or `above` a bound, up to `most`."""
+    bounds = ((" from {:g} on", least), (" above {:g}", above), (" up to {:g}", most))
+    wanted = ",".join(text.format(bound) for text, bound in bounds if bound is not None)
+    if (
+        not _is_finite(value)
+        or (least is not None and value < least)
+        or (above is not None and value <= above)
+        or (most is not None and value > most)
+    ):
+        raise ConfigError(f"{option} {value!r} is not a number{wanted}")
+
+
+def check_count(option: str, value: int, *, least: int) -> None:
+    """Raise ConfigError unless `value` is a whole number from `least` on."""
+    check_whole(option, value)
+    if value < least:
+        raise ConfigError(f"{option} {value} is less than {least}")
+
+
+def check_kernel(option: str, value: int) -> None:
+    """Raise ConfigError unless `value` is an odd whole number from 3 on."""
+    check_whole(option, value)
+    if value < 3 or value % 2 == 0:
+        raise ConfigError(f"{option} {value} is not an odd number from 3 on; use 3, 5, 7, ...")
+
+
 def _is_finite(value: object) -> TypeGuard[float]:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

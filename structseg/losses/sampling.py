@@ -8,6 +8,7 @@ where the logits are float64.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -21,10 +22,18 @@ def read_target(logits: Tensor, target: Tensor, *, ignore_index: int) -> Tensor:
 
     Raises ValueError for shapes that do not fit together.
     """
-    if logits.ndim != 4 or len(logits) != len(target):
-        raise ValueError(f"logits {tuple(logits.shape)} are not (B,C,h,w) for a target {tuple(target.shape)}")
-    _, classes, height, width = logits.shape
-    return keep_labels(sample_target(target, (height, width)), num_classes=classes, ignore_index=ignore_index)
+    labels = sample_for(logits, target)
+    return keep_labels(labels, num_classes=logits.shape[1], ignore_index=ignore_index)
+
+
+def sample_for(values: Tensor, target: Tensor) -> Tensor:
+    """values (B,C,h,w), target (B,H,W) -> (B,h,w) int64 at the size of the values.
+
+    Raises ValueError for shapes that do not fit together.
+    """
+    if values.ndim != 4 or len(values) != len(target):
+        raise ValueError(f"logits {tuple(values.shape)} are not (B,C,h,w) for a target {tuple(target.shape)}")
+    return sample_target(target, (values.shape[2], values.shape[3]))
 
 
 def sample_target(target: Tensor, size: tuple[int, int]) -> Tensor:
@@ -58,6 +67,16 @@ def probabilities_of(logits: Tensor) -> Tensor:
     """logits (B,C,h,w) -> probabilities over C; one channel means sigmoid."""
     logits = raise_precision(logits).contiguous()
     return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+
+
+def pixel_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """logits (B,C,h,w), labels (B,h,w) with -1 for none -> (B,h,w) -log P of the label, 0 where there is none."""
+    logits = raise_precision(logits)
+    if logits.shape[1] > 1:
+        return F.cross_entropy(logits, labels, ignore_index=-1, reduction="none")
+    return F.binary_cross_entropy_with_logits(
+        logits[:, 0], labels.to(logits), (labels >= 0).to(logits), reduction="none"
+    )
 
 
 def as_counts(values: Tensor) -> Tensor:

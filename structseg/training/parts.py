@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from structseg import build
 from structseg.config import Config, DataConfig
@@ -93,14 +93,14 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     torch.manual_seed(config.seed)
     model = build_model(config.model, dataset.labels.num_classes, names=dataset.labels.names)
     began = time.perf_counter()
-    logits, per_pixel = _try_model(config, model, dataset.labels.num_classes)
+    output, per_pixel = _try_model(config, model, dataset.labels.num_classes)
     preflight.go_on(_run_seconds(config, time.perf_counter() - began, chosen))
     scored = [split for split in _splits(config) if split != config.data.train or split == split_of(config)]
     largest, classes = preflight.largest(scored), dataset.labels.num_classes
     refuse_too_large(largest, classes, config.inference, chosen, per_pixel=per_pixel)
     terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
     for place, term in enumerate(terms):
-        _try_loss(place, term, logits)
+        _try_loss(place, term, output)
     made_of = {"model": model, "terms": terms, "num_classes": classes, "ignore_index": dataset.labels.ignore_index}
     regime = build.create("training.regimes", config.regime, config.regime_options, key="regime", **made_of).to(chosen)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
@@ -112,8 +112,8 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     return Parts(config, dataset, items, regime, state, chosen, about, warnings, balanced)
 
 
-def _try_model(config: Config, model: nn.Module, num_classes: int) -> tuple[Tensor, float]:
-    """Logits of a copy of the model for an empty batch, in training mode, and the values that the widest layer reads
+def _try_model(config: Config, model: nn.Module, num_classes: int) -> tuple[Output, float]:
+    """Output of a copy of the model for an empty batch, in training mode, and the values that the widest layer reads
     and writes for a pixel."""
     height, width = config.data.crop
     stride = getattr(model, "stride", 1)
@@ -122,15 +122,15 @@ def _try_model(config: Config, model: nn.Module, num_classes: int) -> tuple[Tens
     tried = copy.deepcopy(model).train()
     try:
         with torch.random.fork_rng(devices=()), torch.no_grad(), widest_layer(tried) as values:
-            logits = Output(*tried(torch.zeros(config.optim.batch, 3, height, width))).logits
+            output = Output(*tried(torch.zeros(config.optim.batch, 3, height, width)))
     except (RuntimeError, ValueError, TypeError) as error:
         raise ConfigError(
             f"model: it fails on optim.batch = {config.optim.batch} crops of {height}x{width} ({first_line(error)}); "
             "a larger batch or crop helps where batch normalisation sees one value only"
         ) from error
-    if logits.shape[1] != num_classes:
-        raise ConfigError(f"model: it gives {logits.shape[1]} classes, but the label table has {num_classes}")
-    return logits, max(values, default=0) / (config.optim.batch * height * width)
+    if (classes := output.logits.shape[1]) != num_classes:
+        raise ConfigError(f"model: it gives {classes} classes, but the label table has {num_classes}")
+    return output, max(values, default=0) / (config.optim.batch * height * width)
 
 
 def _run_seconds(config: Config, forward: float, device: torch.device) -> float:
@@ -139,12 +139,20 @@ def _run_seconds(config: Config, forward: float, device: torch.device) -> float:
     return 3 * forward * config.optim.steps * config.optim.accumulate / faster
 
 
-def _try_loss(place: int, term: Term, logits: Tensor) -> None:
-    """One call, so that wrong options show before the run begins."""
-    target = torch.zeros(len(logits), *logits.shape[-2:], dtype=torch.long)
+def _try_loss(place: int, term: Term, output: Output) -> None:
+    """One call, so that wrong options show before the run begins, also a kernel that fits nowhere."""
     try:
         with torch.random.fork_rng(devices=()):
-            term.loss(logits.clone().requires_grad_(), target)
+            read = term.read(output, (output.logits.shape[-2], output.logits.shape[-1]))
+            height, width = read.shape[-2:]
+            target = (torch.arange(height * width) % output.logits.shape[1]).view(1, height, width)
+            term.loss(read.clone().requires_grad_(), target.expand(len(read), -1, -1))
+            counts = getattr(term.loss, "counts", None)
+            if counts is not None and not counts(target, (height, width)).any():
+                raise ConfigError(
+                    f"it finds nothing on the {height}x{width} cells of the model's output and would always be 0; "
+                    "take a smaller kernel or a larger data.crop"
+                )
     except (RuntimeError, ValueError, TypeError, ConfigError) as error:
         raise ConfigError(f"losses.{place}: {term.name}: {first_line(error)}") from error
 

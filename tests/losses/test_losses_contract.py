@@ -1,4 +1,7 @@
-"""What every loss of structseg/losses promises, file by file: `forward`, `counts`, `parts`."""
+"""What every loss of structseg/losses promises, file by file: `forward`, and `counts` and `parts` where it decomposes.
+
+A loss of features (`takes = "features"`) gets in the place of logits what has as many channels.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from structseg.losses.sampling import sample_target
 
 NAMES = tuple(build.names("losses"))
 CLASSES, IGNORE = 4, 255
+WHOLE = ("active_boundary", "boundary_dou", "cl_dice", "dice", "lovasz", "ohem", "tversky")  # these do not decompose
+DECOMPOSING = tuple(name for name in NAMES if name not in WHOLE)
 
 
 def make(name: str, *, num_classes: int = CLASSES, **options: Any) -> Any:
@@ -49,7 +54,15 @@ def close(actual: tuple[Tensor, ...], expected: tuple[Tensor, ...], **tolerance:
 
 
 def test_the_losses() -> None:
-    assert {"cross_entropy", "affinity_field", "adaptive_affinity_field"} <= set(NAMES)
+    assert {"cross_entropy", "affinity_field", "adaptive_affinity_field", *WHOLE} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_docstring_says_whether_it_decomposes(name: str) -> None:
+    loss = make(name)
+    for method in ("counts", "parts"):
+        assert hasattr(loss, method) == (name in DECOMPOSING)
+    assert ("does not decompose" in " ".join((loss.__doc__ or "").split())) == (name in WHOLE)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,7 +111,11 @@ class TestEveryLoss:
     def test_one_class_is_sigmoid(self, name: str) -> None:
         logits, target = problem()
         loss = make(name, num_classes=1)
-        single, binary = logits[:, :1].detach().requires_grad_(), target.clamp(max=1).where(target < CLASSES, target)
+        channels = 1 if getattr(loss, "takes", "logits") == "logits" else CLASSES
+        single, binary = (
+            logits[:, :channels].detach().requires_grad_(),
+            target.clamp(max=1).where(target < CLASSES, target),
+        )
         value, gradient, *_ = slopes(loss, single, binary)
         assert value > 0
         assert gradient.isfinite().all()
@@ -136,7 +153,8 @@ class TestEveryLoss:
 
     def test_gradients(self, name: str) -> None:
         logits, target = problem(batch=1, size=5, dtype=torch.float64)
-        options = {"ascent": False} if "ascent" in build.options(build.find("losses", name)) else {}
+        plain = {"ascent": False, "detach": False}  # what makes the gradient another than that of the value
+        options = {key: plain[key] for key in plain if key in build.options(build.find("losses", name))}
         loss = make(name, **options).double()
         parameters = dict(loss.named_parameters())
 
@@ -147,6 +165,46 @@ class TestEveryLoss:
 
         assert torch.autograd.gradcheck(value, (logits, *parameters.values()), fast_mode=True)
 
+    @pytest.mark.parametrize("break_it", [lambda x, y: (x[0], y), lambda x, y: (x, y[:2]), lambda x, y: (x, y.float())])
+    def test_shapes_that_do_not_fit(
+        self, name: str, break_it: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    ) -> None:
+        loss = make(name)
+        for method in (loss.forward, loss.parts) if name in DECOMPOSING else (loss.forward,):
+            with pytest.raises(ValueError, match=r"\(B,"):
+                method(*break_it(*problem()))
+
+    def test_order_of_the_batch(self, name: str) -> None:
+        logits, target = problem()
+        loss = make(name)
+        order = torch.tensor([2, 0, 1])
+        value, gradient, *rest = slopes(loss, logits, target)
+        close(slopes(loss, logits[order], target[order])[:1], (value,))
+        permuted = slopes(loss, logits.detach()[order].requires_grad_(), target[order])
+        close(permuted, (value, gradient[order], *rest))
+
+    def test_saved_state_is_the_parameters(self, name: str) -> None:
+        loss = make(name)
+        assert set(loss.state_dict()) == set(dict(loss.named_parameters()))
+
+    @pytest.mark.parametrize("size", [(12, 12), (24, 36), (31, 17), (7, 5)])
+    def test_target_of_another_size(self, name: str, size: tuple[int, int]) -> None:
+        logits, _ = problem()
+        target = torch.randint(0, CLASSES, (3, *size))
+        loss = make(name)
+        small = torch.tensor(
+            [
+                [[row[j * size[1] // 12] for j in range(12)] for row in (t[i * size[0] // 12] for i in range(12))]
+                for t in target.tolist()
+            ]
+        )
+        close(slopes(loss, logits, target), slopes(loss, logits, small), rtol=0, atol=0)
+        if name in DECOMPOSING:
+            assert torch.equal(loss.counts(target, (12, 12)), loss.counts(small, (12, 12)))
+
+
+@pytest.mark.parametrize("name", DECOMPOSING)
+class TestEveryLossThatDecomposes:
     def test_counts_and_parts(self, name: str) -> None:
         logits, target = problem()
         loss = make(name)
@@ -174,40 +232,6 @@ class TestEveryLoss:
         values, gradients, *own = zip(*results, strict=True)
         summed = (sum(values), torch.cat(gradients), *(sum(each) for each in own))
         close(summed, slopes(loss, logits, target), rtol=1e-12, atol=1e-14)
-
-    @pytest.mark.parametrize("size", [(12, 12), (24, 36), (31, 17), (7, 5)])
-    def test_target_of_another_size(self, name: str, size: tuple[int, int]) -> None:
-        logits, _ = problem()
-        target = torch.randint(0, CLASSES, (3, *size))
-        loss = make(name)
-        small = torch.tensor(
-            [
-                [[row[j * size[1] // 12] for j in range(12)] for row in (t[i * size[0] // 12] for i in range(12))]
-                for t in target.tolist()
-            ]
-        )
-        close(slopes(loss, logits, target), slopes(loss, logits, small), rtol=0, atol=0)
-        assert torch.equal(loss.counts(target, (12, 12)), loss.counts(small, (12, 12)))
-
-    def test_order_of_the_batch(self, name: str) -> None:
-        logits, target = problem()
-        loss = make(name)
-        order = torch.tensor([2, 0, 1])
-        value, gradient, *rest = slopes(loss, logits, target)
-        close(slopes(loss, logits[order], target[order])[:1], (value,))
-        permuted = slopes(loss, logits.detach()[order].requires_grad_(), target[order])
-        close(permuted, (value, gradient[order], *rest))
-
-    def test_saved_state_is_the_parameters(self, name: str) -> None:
-        loss = make(name)
-        assert set(loss.state_dict()) == set(dict(loss.named_parameters()))
-
-    @pytest.mark.parametrize("break_it", [lambda x, y: (x[0], y), lambda x, y: (x, y[:2]), lambda x, y: (x, y.float())])
-    def test_shapes_that_do_not_fit(
-        self, name: str, break_it: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-    ) -> None:
-        with pytest.raises(ValueError, match=r"\(B,"):
-            make(name).parts(*break_it(*problem()))
 
 
 def test_unsigned_targets_of_every_width() -> None:

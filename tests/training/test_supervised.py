@@ -9,7 +9,17 @@ import torch
 from torch import nn
 
 from structseg.config import OptimConfig
-from structseg.losses import AdaptiveAffinityField, AffinityField, CrossEntropy
+from structseg.errors import ConfigError
+from structseg.losses import (
+    RMI,
+    AdaptiveAffinityField,
+    AffinityField,
+    CrossEntropy,
+    EmbeddingContrast,
+    Focal,
+    Lovasz,
+    RandomProjection,
+)
 from structseg.training.loop import run
 from structseg.training.regimes.supervised import Supervised, Term
 from structseg.training.state import State
@@ -127,3 +137,63 @@ def test_a_loss_that_is_not_finite_names_the_pictures() -> None:
     state = State(regime.trained(), OptimConfig(steps=1, batch=8))
     with pytest.raises(UserError, match=r"loss is not finite \(pictures a, b, c"):
         run(state, regime, {"labeled": iter([batch(8)])}, device=torch.device("cpu"))
+
+
+class WithFeatures(Plain):
+    """The last feature beside the logits, at the same size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = nn.Conv2d(4, 4, 1)
+
+    def forward(self, image: torch.Tensor) -> Output:
+        feature = self.conv(image / 255)
+        return Output(self.classifier(feature), features=feature)
+
+
+def test_a_loss_may_take_features() -> None:
+    torch.manual_seed(0)
+    model, loss = WithFeatures(), EmbeddingContrast(num_classes=4, pairs=100)
+    step = Supervised(model=model, terms=[Term("embedding_contrast", loss)]).step({"labeled": batch(8)}, 0.0)
+    expected = loss(model(batch(8).image).features, batch(8).target)
+    assert torch.equal(step.losses["model"], expected)
+    gradients = torch.autograd.grad(step.losses["model"], list(model.parameters()), allow_unused=True)
+    assert [gradient is not None for gradient in gradients] == [True, True, False, False]  # the classifier is behind
+
+
+def test_micro_batches_of_features_and_pictures_add_up() -> None:
+    losses = {
+        "embedding_contrast": EmbeddingContrast(num_classes=4, pairs=100),
+        "random_projection": RandomProjection(num_classes=4, kernel_size=3),
+        "rmi": RMI(),
+        "focal": Focal(),
+    }
+    results = []
+    for size in (8, 2):
+        torch.manual_seed(0)
+        regime = Supervised(model=WithFeatures(), terms=[Term(name, loss) for name, loss in losses.items()])
+        groups = [{"labeled": batch(size, first)} for first in range(0, 8, size)]
+        groups[-1]["labeled"].target[-1] = 255  # one picture fewer in the last
+        totals = regime.totals(groups)
+        results.append(sum(regime.step(group, 0.0, totals).losses["model"] for group in groups))
+    torch.testing.assert_close(*results)
+
+
+def test_a_loss_that_does_not_decompose_is_averaged() -> None:
+    torch.manual_seed(0)
+    regime = Supervised(model=Plain(), terms=[Term("lovasz", Lovasz())])
+    groups = [{"labeled": batch(4, first)} for first in (0, 4)]
+    totals = regime.totals(groups)
+    found = sum(regime.step(group, 0.0, totals).losses["model"] for group in groups)
+    alone = [regime.step(group, 0.0).losses["model"] for group in groups]
+    torch.testing.assert_close(found, sum(alone) / 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "at", "message"),
+    [(Plain(), "head", "model does not return"), (WithFeatures(), "target", 'set at = "head"')],
+)
+def test_features_that_cannot_be_had(model: nn.Module, at: str, message: str) -> None:
+    regime = Supervised(model=model, terms=[Term("embedding_contrast", EmbeddingContrast(num_classes=4), at=at)])
+    with pytest.raises(ConfigError, match=message):
+        regime.step({"labeled": batch(2)}, 0.0)

@@ -21,7 +21,7 @@ from structseg.losses.sampling import probabilities_of, read_target
 from structseg.models.nets.discriminator import Discriminator
 from structseg.training.loop import Group
 from structseg.training.regimes.supervised import Supervised, Term, target_of
-from structseg.types import Step
+from structseg.types import Output, Step
 
 
 class AdversarialProjection(Supervised):
@@ -56,9 +56,9 @@ class AdversarialProjection(Supervised):
 
     def step(self, group: Group, progress: float, totals: list[Tensor | int] | None = None) -> Step:
         batch = group["labeled"]
-        logits = self.model(batch.image).logits
-        loss, logs = self.weighted_sum(logits, batch, progress, totals)
-        predicted, truth = self._maps(logits, target_of(batch))
+        output = Output(*self.model(batch.image))
+        loss, logs = self.weighted_sum(output, batch, progress, totals)
+        predicted, truth = self._maps(output.logits, target_of(batch))
         share = 1 / float(totals[-1]) if totals else 1.0
         fools = share * _bce(self.discriminator(predicted), 1.0)
         judges = share * (_bce(self.discriminator(truth), 1.0) + _bce(self.discriminator(predicted.detach()), 0.0))

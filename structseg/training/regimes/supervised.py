@@ -2,7 +2,8 @@
 
 loss(t) = sum_i weight_i * decay_i^t * loss_i(logits, target), t = share of the budget that is spent. A term works on
 the logits at the head's stride (as published for affinity fields), or, `at = "target"`, on logits brought to the
-target's size. Losses that are means give the counts they divide by, so that micro-batches add up to the whole batch.
+target's size. A loss whose class says `takes = "features"` gets the last feature before the classifier in their place.
+Losses that are means give the counts they divide by, so that micro-batches add up to the whole batch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from structseg.errors import ConfigError
 from structseg.inference.predictor import evaluating
 from structseg.inference.whole import resize
 from structseg.training.loop import Group
@@ -33,6 +35,19 @@ class Term:
         """The weight when `progress`, 0..1, of the budget is spent."""
         return float(self.weight * self.decay**progress)
 
+    def read(self, output: Output, size: tuple[int, int]) -> Tensor:
+        """What the loss takes of `output`: logits, at the head's stride or at `size` of the target, or features.
+
+        Raises ConfigError for features that are not there or shall be enlarged.
+        """
+        if getattr(self.loss, "takes", "logits") == "logits":
+            return output.logits if self.at == "head" else resize(output.logits.float(), size)
+        if self.at != "head":
+            raise ConfigError('at = "target" is for losses of logits, and this one takes features; set at = "head"')
+        if output.features is None:
+            raise ConfigError("it takes features, which this model does not return; use model.backbone and model.head")
+        return output.features
+
 
 class Supervised(nn.Module):
     needs = ("labeled",)
@@ -42,7 +57,7 @@ class Supervised(nn.Module):
         self.model = model
         self.terms = tuple(terms)
         self.losses = nn.ModuleList(term.loss for term in terms)
-        self._sizes: dict[tuple[int, ...], tuple[int, int]] = {}
+        self._outputs: dict[tuple[int, ...], Output] = {}
 
     def trained(self) -> dict[str, nn.Module]:
         """Optimizer name -> what it trains; "losses" only where a loss has parameters of its own."""
@@ -62,47 +77,47 @@ class Supervised(nn.Module):
         counts = []
         for group in groups:
             image, target = group["labeled"].image, target_of(group["labeled"])
-            size = self._logits_size(image) if term.at == "head" else tuple(target.shape[-2:])
+            size = self._head_size(image, term) if term.at == "head" else tuple(target.shape[-2:])
             counts.append(count(target, size))
         return torch.stack(counts).sum(0)
 
-    def _logits_size(self, image: Tensor) -> tuple[int, int]:
-        """Size of the logits for such a picture; one forward without gradients the first time a size is seen."""
-        key = tuple(image.shape[-2:])
-        if key not in self._sizes:
+    def _head_size(self, image: Tensor, term: Term) -> tuple[int, int]:
+        """Size of what `term` reads of such a picture; one forward without gradients the first time a size is seen."""
+        size = (image.shape[-2], image.shape[-1])
+        if size not in self._outputs:
             with evaluating(self.model), torch.no_grad():
-                h, w = Output(*self.model(image[:1])).logits.shape[-2:]
-            self._sizes[key] = (h, w)
-        return self._sizes[key]
+                self._outputs[size] = Output(*self.model(image[:1]))
+        h, w = term.read(self._outputs[size], size).shape[-2:]
+        return h, w
 
     def step(self, group: Group, progress: float, totals: list[Tensor | int] | None = None) -> Step:
         """Losses of one micro-batch; `logs` holds each term before its weight, and their sum as "loss"."""
-        logits = self.model(group["labeled"].image).logits
-        loss, logs = self.weighted_sum(logits, group["labeled"], progress, totals)
+        output = Output(*self.model(group["labeled"].image))
+        loss, logs = self.weighted_sum(output, group["labeled"], progress, totals)
         return Step(dict.fromkeys(self.trained(), loss), {"loss": float(loss.detach()), **logs})
 
     def weighted_sum(
-        self, logits: Tensor, batch: Batch, progress: float, totals: list[Tensor | int] | None
+        self, output: Output, batch: Batch, progress: float, totals: list[Tensor | int] | None
     ) -> tuple[Tensor, dict[str, float]]:
         """The sum of the terms, and each term before its weight by name."""
         target = target_of(batch)
-        loss = logits.new_zeros((), dtype=torch.float32)
+        size = (target.shape[-2], target.shape[-1])
+        loss = output.logits.new_zeros((), dtype=torch.float32)
         logs: dict[str, float] = {}
         for place, term in enumerate(self.terms):
-            at = logits if term.at == "head" else resize(logits.float(), (target.shape[-2], target.shape[-1]))
-            value = self._value(term, at, target, None if totals is None else totals[place])
+            value = self._value(term, term.read(output, size), target, None if totals is None else totals[place])
             loss = loss + term.weight_at(progress) * value
             logs[term.name if term.name not in logs else f"{term.name}.{place}"] = float(value.detach())
         return loss, logs
 
-    def _value(self, term: Term, logits: Tensor, target: Tensor, total: Tensor | int | None) -> Tensor:
+    def _value(self, term: Term, read: Tensor, target: Tensor, total: Tensor | int | None) -> Tensor:
         value: Tensor
         if total is None:
-            value = term.loss(logits, target)
+            value = term.loss(read, target)
         elif isinstance(total, int):
-            value = term.loss(logits, target) / total
+            value = term.loss(read, target) / total
         else:
-            value = term.loss(logits, target, counts=total)
+            value = term.loss(read, target, counts=total)
         return value
 
 
