@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -54,7 +55,19 @@ def main() -> None:
     arguments = [word for word in sys.argv[1:] if word != "--debug"] or ["--help"]
     debug = "--debug" in sys.argv
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve a shared machine
+    keep_memory()
     sys.exit(_run(arguments, debug=debug))
+
+
+def keep_memory() -> None:
+    """Have the C library (glibc) keep what is freed, instead of asking the system for fresh pages for large arrays.
+
+    Networks free and ask for the same sizes again and again, and a fresh page costs a fault and a clearing; the peak is
+    the same. benchmarks/allocator.py measures it. Nothing happens where there is no such setting.
+    """
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None:
+        for option, value in ((-4, 0), (-1, 2**31 - 1)):  # M_MMAP_MAX: no maps; M_TRIM_THRESHOLD: nothing given back
+            mallopt(option, value)
 
 
 def _run(arguments: list[str], *, debug: bool) -> int:
