@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from structseg.errors import ConfigError, DataError
-from structseg.refine.lattice import blur_rows, build_lattice, filtered, side_by_side
+from structseg.refine.lattice import build_lattice, filtered, side_by_side
 from structseg.types import Float32, UInt8
 
 Kernel: TypeAlias = Sequence[Any]  # widths, then w or a matrix (C,C)
@@ -123,7 +123,7 @@ class DenseCRF:
     def infer(self, energies: ArrayLike, *, steps: int = 10) -> Float32:
         """energies (C,H,W) -> probabilities (C,H,W) after so many steps; 0 = their softmax."""
         from structseg.compiled import threads
-        from structseg.refine.mean_field_loops import TILE, collect, mean_field
+        from structseg.refine.mean_field_loops import TILE, blur, mean_field
 
         check_steps(steps)
         given = np.asarray(energies, np.float32)
@@ -141,8 +141,7 @@ class DenseCRF:
                     logits, self.lattice.corners, self.lattice.weights, strength, table, tables, scratch, step == 0, out
                 )
                 if step < steps:
-                    collect(tables, table)
-                    blur_rows(table, spare, self.lattice, workers=workers)
+                    blur(tables, table, spare, self.lattice.beside, self.lattice.parts, False)
                     self._mix(table, classes)
         return found.reshape(classes, *self.size)
 
@@ -153,6 +152,8 @@ class DenseCRF:
         """
         from structseg.compiled import threads
 
+        self._check_matrices(values.shape[1])
+
         def mix(table: NDArray[Any]) -> None:
             self._mix(table, values.shape[1], reverse=reverse)
 
@@ -161,10 +162,15 @@ class DenseCRF:
 
     def _mix(self, table: NDArray[Any], classes: int, *, reverse: bool = False) -> None:
         """Apply the compatibility matrices to the blurred table (R,width) in place."""
-        for (first, neighbours), matrix in zip(self.lattice.blurs, self.matrices, strict=True):
+        for (first, corners, *_), matrix in zip(self.lattice.parts, self.matrices, strict=True):
             if matrix is not None:
-                rows = table[first : first + neighbours.shape[1], :classes]
+                rows = table[first : first + corners, :classes]
                 rows[:] = -rows @ (matrix if reverse else matrix.T).astype(table.dtype)
+
+    def _check_matrices(self, classes: int) -> None:
+        for matrix in self.matrices:
+            if matrix is not None and matrix.shape != (classes, classes):
+                raise ConfigError(f"a compatibility matrix is {matrix.shape}, but there are {classes} classes")
 
     def _logits(self, given: Float32) -> Float32:
         """energies (C,H,W) -> (N,width) float32 for `mean_field`: in exponents of 2, rows filled up to whole chunks."""
@@ -174,9 +180,7 @@ class DenseCRF:
             )
         if not np.isfinite(given).all():
             raise DataError("the energies hold a value that is not finite")
-        for matrix in self.matrices:
-            if matrix is not None and matrix.shape != (len(given), len(given)):
-                raise ConfigError(f"a compatibility matrix is {matrix.shape}, but there are {len(given)} classes")
+        self._check_matrices(len(given))
         from structseg.refine.mean_field_loops import NONE
 
         logits = np.full((given[0].size, -(-len(given) // LANES) * LANES), NONE, np.float32)

@@ -26,28 +26,22 @@ from structseg.types import Float32, Int32
 FIELDS = 60  # bits of a key for the quotients of d coordinates
 
 
-class Blurs(NamedTuple):
-    """The axes of one lattice: its M corners are the rows `first` .. `first` + M of a table."""
-
-    first: int
-    neighbours: Int32  # (d+1,M,2): the rows of the corners on both sides along each axis, 0 = none
-
-
 class Lattice(NamedTuple):
     """N points between the corners of one lattice, or of several side by side, with K corners a point in all.
 
-    What stands at corners is a table of R rows; row 0 is nobody's and holds zeros.
+    What stands at corners is a table of R rows; row 0 is nobody's and holds zeros. The M corners of a lattice of d
+    features are the rows from its first one on, and d + 1 axes lead to their neighbours.
     """
 
     corners: Int32  # (N,K) rows
     weights: Float32  # (N,K) barycentric, times the factors beside S in the filter
-    blurs: tuple[Blurs, ...]
+    beside: Int32  # (sum of (d+1) M, 2) rows on both sides along the first axis, then the second ...; 0 = none
+    parts: NDArray[np.int64]  # (L,4) of each lattice: its first row, M, d + 1, where its axes begin in `beside`
 
     @property
     def rows(self) -> int:
         """R."""
-        corners: list[int] = [each.neighbours.shape[1] for each in self.blurs]
-        return 1 + sum(corners)
+        return 1 + int(self.parts[:, 1].sum())
 
 
 def build_lattice(features: Float32, *, workers: int = 1) -> Lattice:
@@ -65,47 +59,28 @@ def build_lattice(features: Float32, *, workers: int = 1) -> Lattice:
     padded[:, :points] = features
     corners, weights = np.empty((points, d + 1), np.int32), np.empty((points, d + 1), np.float32)
     found, keys, numbers = build(padded, scale, bits, corners, weights)
-    neighbours = np.zeros((d + 1, len(found), 2), np.int32)
+    count = len(found) - 1
+    neighbours = np.zeros((d + 1, count + 1, 2), np.int32)
     find_neighbours(found, keys, numbers, d, bits, neighbours)
+    beside = neighbours[:, 1:].reshape(-1, 2)
     weights *= np.float32((1 + 2.0**-d) ** -0.5)
-    lattice = Lattice(corners, weights, (Blurs(1, np.ascontiguousarray(neighbours[:, 1:])),))
-    sums = filtered(np.ones((points, 1), np.float32), lattice, np.ones(d + 1, np.float32), workers=workers)
+    lattice = Lattice(corners, weights, beside, np.array([[1, count, d + 1, 0]]))
+    sums = filtered(np.ones((points, 1), np.float32), lattice, np.ones(d + 1), workers=workers)
     weights *= 1 / np.sqrt(sums)
     return lattice
 
 
 def side_by_side(lattices: Sequence[Lattice]) -> Lattice:
     """Several lattices of the same points as one."""
-    blurs: list[Blurs] = []
-    corners: list[Int32] = []
-    rows = 1
+    corners, beside, parts = [], [], []
+    rows = axes = 0  # of those before
     for each in lattices:
-        (own,) = each.blurs
-        shift = np.int32(rows - own.first)
-        blurs.append(Blurs(rows, np.where(own.neighbours > 0, own.neighbours + shift, 0)))
-        corners.append(each.corners + shift)
-        rows += own.neighbours.shape[1]
-    return Lattice(np.concatenate(corners, 1), np.concatenate([each.weights for each in lattices], 1), tuple(blurs))
-
-
-def blur_rows(
-    table: NDArray[Any], spare: NDArray[Any], lattice: Lattice, *, workers: int, reverse: bool = False
-) -> None:
-    """Blur the table (R,width) in place. `spare` is of the same shape, its row 0 holds zeros.
-
-    Where corners are missing the axes do not commute: `reverse` takes them from the last to the first, which is the
-    transposed blur.
-    """
-    from structseg.refine.mean_field_loops import blur
-
-    for first, neighbours in lattice.blurs:
-        source, to = table, spare
-        for axis in neighbours[::-1] if reverse else neighbours:
-            blur(source, to, axis, first, workers)
-            source, to = to, source
-        if source is not table:
-            mine = slice(first, first + neighbours.shape[1])
-            table[mine] = source[mine]
+        corners.append(each.corners + np.int32(rows))
+        beside.append(np.where(each.beside > 0, each.beside + np.int32(rows), 0))
+        parts.append(each.parts + np.array([rows, 0, 0, axes]))
+        rows, axes = rows + each.rows - 1, axes + len(each.beside)
+    weights = np.concatenate([each.weights for each in lattices], 1)
+    return Lattice(np.concatenate(corners, 1), weights, np.concatenate(beside), np.concatenate(parts))
 
 
 def filtered(
@@ -119,16 +94,16 @@ def filtered(
 ) -> NDArray[Any]:
     """values (N,width) of a float type -> the sum of what the lattices filter, times the strength (K,) of its corner.
 
-    `reverse` gives the transposed filter; `mix` changes the blurred table in place.
+    Where corners are missing the axes do not commute: `reverse` takes them from the last to the first, which gives the
+    transposed filter. `mix` changes the blurred table in place.
     """
-    from structseg.refine.mean_field_loops import collect, read, splat
+    from structseg.refine.mean_field_loops import blur, read, splat
 
     weights, strength = (each.astype(values.dtype, copy=False) for each in (lattice.weights, strength))
     tables = np.zeros((workers, lattice.rows, values.shape[1]), values.dtype)
     splat(values, lattice.corners, weights, tables)
     table, spare = np.zeros((2, *tables.shape[1:]), values.dtype)
-    collect(tables, table)
-    blur_rows(table, spare, lattice, workers=workers, reverse=reverse)
+    blur(tables, table, spare, lattice.beside, lattice.parts, reverse)
     if mix:
         mix(table)
     found = np.zeros_like(values)

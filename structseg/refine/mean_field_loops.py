@@ -20,7 +20,7 @@ from structseg.compiled import compiled, prange, uintp
 TILE = 32  # pixels
 NONE = np.float32(-1e30)  # the logit of a class that only fills a row
 LEAST = np.float32(-64)  # the least exponent of 2: what lies below is as good as 0, and no subnormal number
-ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
+ZERO, ONE = np.float32(0), np.float32(1)
 ONES, BIAS = np.int32(23), np.int32(127)  # where the exponent of a float32 begins, and what it is of 1
 # (2^f - 1) / f for f from -1 to 0: the polynomial of least relative error, 2e-9
 E1, E2, E3 = map(np.float32, (0.693147063, 0.240224361, 0.0554907583))
@@ -90,34 +90,44 @@ def mean_field(
 
 
 @compiled(parallel=True, fastmath=FAST)
-def collect(after: Any, table: Any) -> None:
-    """The sum of the tables (T,R,width) of all workers -> table (R,width); they become 0."""
+def blur(after: Any, table: Any, spare: Any, beside: Any, parts: Any, reverse: bool) -> None:
+    """The sum of the tables (T,R,width) of all workers, blurred along all axes of all lattices -> table (R,width).
+
+    `after` becomes 0. `spare` is as `table`; row 0 of both holds zeros. `beside`, `parts`: as in `lattice.Lattice`.
+    Classes do not meet here, so each worker has some of them, from the first axis to the last.
+    """
     workers, rows, width = after.shape
-    share = -(-rows // workers)
+    half = table.dtype.type(0.5)  # a plain 0.5 would make the loop one of float64
     for worker in prange(workers):
-        for row in range(worker * share, min(rows, (worker + 1) * share)):
+        low, high = width * worker // workers, width * (worker + 1) // workers
+        for row in range(1, rows):
             r = uintp(row)
-            for c in range(width):
+            for c in range(low, high):
                 table[r, uintp(c)] = after[0, r, uintp(c)]
                 after[0, r, uintp(c)] = 0
             for other in range(1, workers):
                 t = uintp(other)
-                for c in range(width):
+                for c in range(low, high):
                     table[r, uintp(c)] += after[t, r, uintp(c)]
                     after[t, r, uintp(c)] = 0
-
-
-@compiled(parallel=True, fastmath=FAST)
-def blur(rows: Any, out: Any, neighbours: Any, first: int, workers: int) -> None:
-    """Rows `first` .. first + M of the table (R,width) -> the same of `out`: each and half of its neighbours (M,2)."""
-    count, width = len(neighbours), rows.shape[1]
-    share, half = -(-count // workers), rows.dtype.type(0.5)
-    for worker in prange(workers):
-        for corner in range(worker * share, min(count, (worker + 1) * share)):
-            r, a, b = uintp(first + corner), uintp(neighbours[uintp(corner), 0]), uintp(neighbours[uintp(corner), 1])
-            for c in range(width):
-                i = uintp(c)
-                out[r, i] = rows[r, i] + half * (rows[a, i] + rows[b, i])
+        for part in range(len(parts)):
+            first, corners, axes, start = parts[part, 0], parts[part, 1], parts[part, 2], parts[part, 3]
+            for turn in range(axes):
+                begin = start + corners * (axes - 1 - turn if reverse else turn)
+                for corner in range(corners):
+                    r, place = uintp(first + corner), uintp(begin + corner)
+                    a, b = uintp(beside[place, 0]), uintp(beside[place, 1])
+                    if turn % 2 == 0:
+                        for c in range(low, high):
+                            i = uintp(c)
+                            spare[r, i] = table[r, i] + half * (table[a, i] + table[b, i])
+                    else:
+                        for c in range(low, high):
+                            i = uintp(c)
+                            table[r, i] = spare[r, i] + half * (spare[a, i] + spare[b, i])
+            for corner in range(corners if axes % 2 else 0):
+                for c in range(low, high):
+                    table[uintp(first + corner), uintp(c)] = spare[uintp(first + corner), uintp(c)]
 
 
 @compiled(parallel=True, fastmath=FAST)
