@@ -30,10 +30,10 @@ def test_it_is_the_function() -> None:
 @pytest.mark.parametrize("matrix", [False, True])
 def test_the_gradient_is_that_of_finite_differences(matrix: bool) -> None:
     strong = 2.0 * torch.tensor([[0.0, 1.0, 2.0], [0.5, 0.0, 1.0], [1.0, 3.0, 0.0]]).numpy() if matrix else 3.0
-    layer = DenseCRFLayer(steps=3, gaussian=(2.0, 1.0), bilateral=(5.0, 30.0, strong))
+    layer = DenseCRFLayer(steps=2, gaussian=(2.0, 1.0), bilateral=(5.0, 30.0, strong))
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 3, 5, 6, generator=generator, dtype=torch.float64).requires_grad_()
-    image = pictures(1, 2, size=(5, 6))
+    logits = torch.randn(1, 3, 4, 5, generator=generator, dtype=torch.float64).requires_grad_()
+    image = pictures(1, size=(4, 5))
     assert torch.autograd.gradcheck(lambda given: layer(given, image), (logits,))
 
 
@@ -52,9 +52,9 @@ def test_a_network_learns_through_it() -> None:
     image[..., 8:] = 200
     target = (torch.arange(16) >= 8).long().expand(1, 16, 16)
     layer, last = DenseCRFLayer(steps=3, gaussian=None, bilateral=(20.0, 30.0, 3.0)), torch.nn.Conv2d(3, 2, 1)
-    optimizer = torch.optim.SGD(last.parameters(), lr=0.3)
+    optimizer = torch.optim.SGD(last.parameters(), lr=1.0)
     losses = []
-    for _ in range(30):
+    for _ in range(8):
         loss = torch.nn.functional.cross_entropy(layer(last(image / 255), image), target)
         optimizer.zero_grad()
         loss.backward()
