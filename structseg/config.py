@@ -139,6 +139,10 @@ class InferenceConfig(_Section):
     stride: Positive | None = None  # from tile to tile in pixels; None = by overlap
     batch: Positive = 4
     precision: Literal["float32", "bfloat16"] = "float32"
+    crf: Bool = False  # a dense CRF on top, with the three below
+    crf_steps: Positive = 10
+    crf_gaussian: tuple[Above, NonNegative] = (3.0, 3.0)  # width in pixels, strength
+    crf_bilateral: tuple[Above, Above, NonNegative] = (80.0, 13.0, 10.0)  # width in pixels, in grey levels, strength
 
 
 @dataclass(frozen=True, kw_only=True)

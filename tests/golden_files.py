@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 TAGS = "later: image tags only (PSA, IRN)"
-CRF = "later: dense CRF"
 SENSORS = "later: several sensors (AdapNet++, SSMA, CMoDE, depth encodings)"
 SEMI = "later: few masks, many pictures (AdvSemiSeg and the modern field)"
 INSTANCES = "later: instances"
@@ -62,7 +61,7 @@ GOLDEN: dict[str, str] = {
     "advsemi/train_args_defaults.json": SEMI,
     "psa/aff_dataset.npz": TAGS,
     "psa/aff_loss.npz": TAGS,
-    "psa/crf.npz": CRF,
+    "psa/crf.npz": "tests/refine/test_crf_golden.py",
     "psa/e2e.npz": TAGS,
     "psa/fwd_resnet38_aff.npz": TAGS,
     "psa/fwd_resnet38_cls.npz": TAGS,

@@ -143,7 +143,7 @@ def protocol(counts: Counts, predictor: Predictor, labels: Labels, *, name: str,
             f"{name} {split}, {len(counts.names)} images",
             "scored at mask size",
             predictor.describe(),
-            "no CRF",
+            predictor.describe_crf(),
             ignored,
             *describe(counts, draws=draws),
         ]

@@ -1,7 +1,7 @@
 """Pictures of any size -> probabilities or class maps, the one way that validation, prediction and scoring share.
 
 Pictures of equal size go through the model together. What is done to a picture is a chain: scales and mirror, then
-tiles, then the whole (part of a) picture; each link is a function of its own file.
+tiles, then the whole (part of a) picture; each link is a function of its own file. Last, a dense CRF may refine it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from structseg.inference import released, tiles, whole
 from structseg.inference import scales as at_scales
 from structseg.inference.classes import enlarged_classes, most_probable
 from structseg.models.backbones import IMAGENET_MEAN
+from structseg.refine.dense_crf import check_kernels, check_steps, dense_crf
 from structseg.types import Labels, UInt8
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Predictor:
 
     `tile` is a side in pixels, 0 = the whole picture at once; tiles are put together on the CPU, so a picture of any
     size fits beside a small accelerator. They share `overlap` of their side, or start every `stride` pixels; `tiling`
-    is "blended" (`tiles.py`) or "released" (`released.py`). The model is moved to `device` (None = where it is) and put
+    is "blended" (`tiles.py`) or "released" (`released.py`). With `crf`, probabilities go through `refine.dense_crf` on
+    the CPU. The model is moved to `device` (None = where it is) and put
     into evaluation mode for each call only. Raises ConfigError for options that mean nothing.
     """
 
@@ -52,6 +54,10 @@ class Predictor:
         stride: int | None = None,
         batch: int = 4,
         precision: str = "float32",
+        crf: bool = False,
+        crf_steps: int = 10,
+        crf_gaussian: tuple[float, float] = (3.0, 3.0),
+        crf_bilateral: tuple[float, float, float] = (80.0, 13.0, 10.0),
         device: torch.device | None = None,
     ) -> None:
         _check(scales, tile=tile, overlap=overlap, stride=stride, batch=batch)
@@ -67,6 +73,9 @@ class Predictor:
         self.scales, self.mirror = tuple(scales), mirror
         self.tile, self.tiling, self.overlap, self.stride = tile, tiling, overlap, stride
         self.batch, self.precision = batch, precision
+        check_steps(crf_steps)
+        check_kernels(crf_gaussian, crf_bilateral)
+        self.crf, self.crf_steps, self.crf_gaussian, self.crf_bilateral = crf, crf_steps, crf_gaussian, crf_bilateral
 
     @classmethod
     def from_config(
@@ -84,18 +93,25 @@ class Predictor:
             stride=config.stride,
             batch=config.batch,
             precision=config.precision,
+            crf=config.crf,
+            crf_steps=config.crf_steps,
+            crf_gaussian=config.crf_gaussian,
+            crf_bilateral=config.crf_bilateral,
             device=device,
         )
 
     def predict(self, images: Sequence[UInt8]) -> list[Tensor]:
         """Pictures (H,W,3) uint8 RGB -> float32 probabilities (C,H,W) of each, at its size and in the given order."""
-        return self._each(images, self._probabilities)
+        found = self._each(images, self._probabilities)
+        return [self._refined(*pair) for pair in zip(images, found, strict=True)] if self.crf else found
 
     def classes(self, images: Sequence[UInt8]) -> list[UInt8]:
         """Pictures (H,W,3) uint8 RGB -> the most probable class id of every pixel, (H,W) uint8 of each.
 
         Of whole pictures at one scale, nothing of the picture's size but the class ids is made.
         """
+        if self.crf:
+            return [most_probable(each[None])[0] for each in self.predict(images)]
         plain = self.scales == (1.0,) and not self.mirror and not self.tile
         return self._each(images, self._plain_classes if plain else self._classes)
 
@@ -103,6 +119,15 @@ class Predictor:
         """Size, scales, flip, tiles and precision in words, for a protocol line."""
         scales = "scale " + " ".join(f"{scale:g}" for scale in self.scales)
         return f"{scales}, {'flip' if self.mirror else 'no flip'}, {self._describe_tiles()}, {self.precision}"
+
+    def describe_crf(self) -> str:
+        """The dense CRF and its parameters in words, for a protocol line."""
+        if not self.crf:
+            return "no CRF"
+        place, both = (
+            " ".join(f"{number:g}" for number in kernel) for kernel in (self.crf_gaussian, self.crf_bilateral)
+        )
+        return f"dense CRF of {self.crf_steps} steps, gaussian {place}, bilateral {both}"
 
     def _describe_tiles(self) -> str:
         if not self.tile:
@@ -126,6 +151,12 @@ class Predictor:
                 with torch.inference_mode(), evaluating(self.model):
                     found.update(zip(group, find(stack), strict=True))
         return [found[place] for place in range(len(images))]
+
+    def _refined(self, image: UInt8, probabilities: Tensor) -> Tensor:
+        """(H,W,3) and (C,H,W) -> (C,H,W) after the dense CRF."""
+        kernels: dict[str, Any] = {"gaussian": self.crf_gaussian, "bilateral": self.crf_bilateral}
+        found = dense_crf(image, probabilities.cpu().numpy(), steps=self.crf_steps, **kernels)
+        return torch.from_numpy(found).to(probabilities.device)
 
     def _plain_classes(self, image: Tensor) -> UInt8:
         """(B,3,H,W) uint8 -> (B,H,W) uint8, without probabilities."""

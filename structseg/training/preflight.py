@@ -32,6 +32,7 @@ LEAST = 16  # samples of each split
 SHARE = 0.05  # of the run's estimated time
 SECONDS = 60.0
 COPIES = 3
+LATTICES = 36  # numbers a pixel: nine corners and their weights, twice while two lattices become one
 _AT_ONCE = 16
 
 
@@ -126,12 +127,13 @@ def evaluation_memory(
     part = tuple(min(inference.tile or side, side) for side in scaled)
     pixels = inference.batch * part[0] * part[1]  # that go through the network at once
     network = int(pixels * per_pixel * (2 if inference.precision == "bfloat16" else 4))
-    several = len(inference.scales) > 1 or inference.mirror
+    several = len(inference.scales) > 1 or inference.mirror or inference.crf
     if device.type == "cpu" and not (inference.tile or several):
         return network
     means = (inference.tile > 0) + several  # arrays of the whole picture on the CPU, or beside the logits
     whole = 4 * classes * size[0] * size[1] * (1 if inference.tile else inference.batch)
-    return max(network, COPIES * 4 * classes * pixels) + means * whole
+    crf = 4 * (LATTICES + 3 * classes) * size[0] * size[1] if inference.crf else 0
+    return max(network, COPIES * 4 * classes * pixels) + means * whole + crf
 
 
 def free_memory(device: torch.device) -> int | None:

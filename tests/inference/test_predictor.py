@@ -13,6 +13,7 @@ from structseg.config import InferenceConfig
 from structseg.errors import ConfigError, DataError
 from structseg.inference.device import pick_device
 from structseg.inference.predictor import Predictor, most_probable
+from structseg.refine import dense_crf
 
 SIZES = [(13, 21), (1, 1), (13, 21), (40, 7), (13, 21), (64, 64)]
 
@@ -66,10 +67,28 @@ def test_every_part_is_left_in_its_mode() -> None:
 
 
 def test_from_config_takes_every_key() -> None:
-    config = InferenceConfig(scales=(0.5, 2.0), mirror=True, tile=32, overlap=0.5, batch=3, precision="bfloat16")
+    config = InferenceConfig(
+        scales=(0.5, 2.0), mirror=True, tile=32, overlap=0.5, batch=3, precision="bfloat16", crf=True
+    )
     predictor = Predictor.from_config(Tiny(), table(), config)
     assert {name: getattr(predictor, name) for name in vars(config)} == vars(config)
     assert predictor.describe() == "scale 0.5 2, flip, tiles 32 px with overlap 0.5, bfloat16"
+
+
+def test_a_dense_crf_comes_last() -> None:
+    """On probabilities of whole pictures, of tiles and of scales; class ids are those of what it gives."""
+    images = [paint(squares(*size, seed=seed)) for seed, size in enumerate(SIZES)]
+    options: dict[str, Any]
+    for options in ({}, {"tile": 16, "scales": (0.75, 1.0)}):
+        predictor = Predictor(Tiny(), table(), crf=True, crf_steps=3, crf_gaussian=(2.0, 3.0), **options)
+        plain = Predictor(predictor.model, table(), **options).predict(images)
+        found, classes = predictor.predict(images), predictor.classes(images)
+        for image, before, after, ids in zip(images, plain, found, classes, strict=True):
+            wanted = dense_crf(image, before, steps=3, gaussian=(2.0, 3.0))
+            np.testing.assert_allclose(after.numpy(), wanted, rtol=0, atol=1e-6)
+            np.testing.assert_array_equal(ids, after.numpy().argmax(0))
+    assert predictor.describe_crf() == "dense CRF of 3 steps, gaussian 2 3, bilateral 80 13 10"
+    assert Predictor(Tiny(), table()).describe_crf() == "no CRF"
 
 
 def test_bfloat16_is_near() -> None:

@@ -1,0 +1,59 @@
+"""Dense CRFs through the installed command: what is refused in one line, and a score that says what it is of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support import Cli, refused
+
+SCENES = (
+    "data.options={size=[32,48],train=4,val=2,test=2}",
+    "data.crop=[32,32]",
+    "model.backbone_options={depth=10,width=8}",
+    "model.head_options={width=8}",
+    "optim.steps=2",
+    "optim.batch=2",
+    "evaluation.every=0",
+    "evaluation.draws=20",
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on small scenes."""
+    from structseg.recipes import read
+    from structseg.training.run import train
+
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    train(read("scenes_ce", SCENES), out=folder, quiet=True)
+    return folder
+
+
+WRONG: dict[str, tuple[str, tuple[str, ...]]] = {
+    "no steps": ("inference.crf_steps=0", ("inference.crf_steps", "0", "greater than")),
+    "negative width": ("inference.crf_gaussian=[-3,3]", ("inference.crf_gaussian", "-3", "greater than 0")),
+    "negative strength": ("inference.crf_bilateral=[80,13,-1]", ("inference.crf_bilateral", "-1", "greater than")),
+    "too few numbers": ("inference.crf_bilateral=[80,13]", ("inference.crf_bilateral", "missing")),
+    "no switch": ("inference.crf=10", ("inference.crf", "10", "boolean")),
+    "misspelt key": ("inference.crf_bilaterl=[80,13,10]", ("crf_bilaterl", "did you mean 'crf_bilateral'")),
+    "tiny width": ("inference.crf_gaussian=[1e-9,3]", ("widths of a dense CRF are too small", "raise sxy or srgb")),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_crf(structseg_cli: Cli, run: Path, tmp_path: Path, name: str) -> None:
+    word, words = WRONG[name]
+    out = tmp_path / "scored"
+    refused(structseg_cli, "evaluate", run, "inference.crf=true", word, "--out", out, out=out, words=words)
+
+
+def test_a_score_with_a_crf_says_so(structseg_cli: Cli, run: Path, tmp_path: Path) -> None:
+    done = structseg_cli("evaluate", run, "inference.crf=true", "inference.crf_steps=3", "--out", tmp_path / "scored")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "scored" / "metrics.json").read_text())
+    assert " · dense CRF of 3 steps, gaussian 3 3, bilateral 80 13 10 · " in metrics["protocol"]
+    before = json.loads((run / "metrics.json").read_text())
+    assert " · no CRF · " in before["protocol"]
+    assert metrics["iou"] != before["iou"]
