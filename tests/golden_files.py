@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
 TAGS = "later: image tags only (PSA, IRN)"
 SENSORS = "later: several sensors (AdapNet++, SSMA, CMoDE, depth encodings)"
 SEMI = "later: few masks, many pictures (AdvSemiSeg and the modern field)"
@@ -79,3 +84,15 @@ GOLDEN: dict[str, str] = {
     "psa/train_step.json": TAGS,
     "psa/train_step.npz": TAGS,
 }
+
+
+def tf_variable(name: str, shape: Sequence[int]) -> np.ndarray:
+    """Starting value of a TensorFlow variable by its name: the rule with which the golden numbers were made."""
+    normal = np.random.RandomState(zlib.crc32(name.encode()) & 0x7FFFFFFF).randn(*shape)
+    leaf = name.rsplit("/", 1)[-1]
+    value = {
+        "weights": lambda: normal * np.sqrt(2.0 / np.prod(shape[:-1])),
+        "gamma": lambda: 1 + 0.1 * normal,
+        "moving_variance": lambda: 0.5 + 1 / (1 + np.exp(-normal)),
+    }.get(leaf, lambda: 0.1 * normal)()
+    return value.astype(np.float32)

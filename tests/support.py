@@ -9,6 +9,16 @@ from pathlib import Path
 from typing import Protocol
 
 ROOT = Path(__file__).resolve().parent.parent
+TINY = (  # differences that make a run of seconds of any recipe with a ResNet
+    "data.crop=[32,32]",
+    "model.backbone_options={depth=10,width=8}",
+    "model.head_options={width=8}",
+    "optim.steps=2",
+    "optim.batch=2",
+    "evaluation.every=0",
+    "evaluation.draws=20",
+)
+TINY_SCENES = (*TINY, "data.options={size=[32,48],train=4,val=2,test=2}")
 
 
 class Cli(Protocol):

@@ -8,18 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import Cli, refused
+from support import TINY_SCENES, Cli, refused
 
-SCENES = (
-    "data.options={size=[32,48],train=4,val=2,test=2}",
-    "data.crop=[32,32]",
-    "model.backbone_options={depth=10,width=8}",
-    "model.head_options={width=8}",
-    "optim.steps=2",
-    "optim.batch=2",
-    "evaluation.every=0",
-    "evaluation.draws=20",
-)
 RELEASED = ("inference.tiling=released", "inference.tile=40", "inference.stride=24")
 
 
@@ -30,7 +20,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from structseg.training.run import train
 
     folder = tmp_path_factory.mktemp("trained") / "run"
-    train(read("scenes_ce", SCENES), out=folder, quiet=True)
+    train(read("scenes_ce", TINY_SCENES), out=folder, quiet=True)
     return folder
 
 
@@ -64,7 +54,15 @@ def test_a_run_is_refused_before_it_starts(structseg_cli: Cli, tmp_path: Path) -
     out = tmp_path / "run"
     words = ("inference.tiling", "inference.tile")
     refused(
-        structseg_cli, "train", "scenes_ce", *SCENES, "inference.tiling=released", "--out", out, out=out, words=words
+        structseg_cli,
+        "train",
+        "scenes_ce",
+        *TINY_SCENES,
+        "inference.tiling=released",
+        "--out",
+        out,
+        out=out,
+        words=words,
     )
 
 

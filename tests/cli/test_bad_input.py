@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support import ROOT, Cli, refused
+from support import ROOT, TINY, TINY_SCENES, Cli, refused
 
 from structseg.runs import locked
 
@@ -30,16 +30,6 @@ name = "void"
 values = [255]
 ignore = true
 """
-TINY = (
-    "data.crop=[32,32]",
-    "model.backbone_options={depth=10,width=8}",
-    "model.head_options={width=8}",
-    "optim.steps=2",
-    "optim.batch=2",
-    "evaluation.every=0",
-    "evaluation.draws=20",
-)
-SCENES = (*TINY, "data.options={size=[32,48],train=4,val=2,test=2}")
 
 
 def save_mask(path: Path, value: int = 0, size: tuple[int, int] = (40, 48)) -> None:
@@ -69,7 +59,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from structseg.training.run import train
 
     folder = tmp_path_factory.mktemp("trained") / "run"
-    train(read("scenes_ce", SCENES), out=folder, quiet=True)
+    train(read("scenes_ce", TINY_SCENES), out=folder, quiet=True)
     return folder
 
 
@@ -174,7 +164,7 @@ WRONG_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 def test_wrong_words(structseg_cli: Cli, tmp_path: Path, name: str) -> None:
     args, words = WRONG_WORDS[name]
     out = tmp_path / "run"
-    small = () if args[0].endswith(".toml") or args[0] == "scenes_aff" else SCENES
+    small = () if args[0].endswith(".toml") or args[0] == "scenes_aff" else TINY_SCENES
     refused(structseg_cli, "train", args[0], *small, *args[1:], "--out", out, out=out, words=words)
 
 
@@ -198,19 +188,19 @@ def test_wrong_file(structseg_cli: Cli, tmp_path: Path, text: str, words: tuple[
 
 
 def test_out_is_a_run(structseg_cli: Cli, run: Path) -> None:
-    refused(structseg_cli, "train", "scenes_ce", *SCENES, "--out", run, out=run, words=("--resume",))
+    refused(structseg_cli, "train", "scenes_ce", *TINY_SCENES, "--out", run, out=run, words=("--resume",))
 
 
 def test_out_is_a_full_folder(structseg_cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "full"
     out.mkdir()
     (out / "thesis.txt").write_text("mine")
-    refused(structseg_cli, "train", "scenes_ce", *SCENES, "--out", out, out=out, words=("full", "not empty"))
+    refused(structseg_cli, "train", "scenes_ce", *TINY_SCENES, "--out", out, out=out, words=("full", "not empty"))
 
 
 def test_resume_of_another_recipe(structseg_cli: Cli, run: Path) -> None:
     words = ("--resume", "losses.1", "adaptive_affinity_field")
-    refused(structseg_cli, "train", "scenes_aaf", *SCENES, "--out", run, "--resume", out=run, words=words)
+    refused(structseg_cli, "train", "scenes_aaf", *TINY_SCENES, "--out", run, "--resume", out=run, words=words)
 
 
 def test_resume_with_a_cut_state(structseg_cli: Cli, run: Path, tmp_path: Path) -> None:
@@ -218,7 +208,15 @@ def test_resume_with_a_cut_state(structseg_cli: Cli, run: Path, tmp_path: Path) 
     shutil.copytree(run, mine)
     cut(mine / "last" / "state.pt")
     refused(
-        structseg_cli, "train", "scenes_ce", *SCENES, "--out", mine, "--resume", out=mine, words=("state.pt", "damaged")
+        structseg_cli,
+        "train",
+        "scenes_ce",
+        *TINY_SCENES,
+        "--out",
+        mine,
+        "--resume",
+        out=mine,
+        words=("state.pt", "damaged"),
     )
 
 
@@ -260,7 +258,7 @@ def test_disk_full(structseg_cli: Cli, run: Path, tmp_path: Path) -> None:
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000)); "
         "from structseg.cli import main; main()"
     )
-    words = ["train", "scenes_ce", *SCENES, "--out", str(out)]
+    words = ["train", "scenes_ce", *TINY_SCENES, "--out", str(out)]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=_env(), check=False)
     assert done.returncode == 2, done.stderr
     assert "state.pt" in done.stderr.strip().splitlines()[-1]
@@ -273,7 +271,7 @@ def test_two_processes_in_one_folder(structseg_cli: Cli, run: Path, tmp_path: Pa
     shutil.copytree(run, mine)
     with locked(mine):
         words = ("in use",)
-        refused(structseg_cli, "train", "scenes_ce", *SCENES, "--out", mine, "--resume", out=mine, words=words)
+        refused(structseg_cli, "train", "scenes_ce", *TINY_SCENES, "--out", mine, "--resume", out=mine, words=words)
 
 
 def test_changed_masks_are_refused(structseg_cli: Cli, pairs: Path, tmp_path: Path) -> None:
@@ -311,4 +309,4 @@ def test_no_write_permission(structseg_cli: Cli, tmp_path: Path) -> None:
     else:
         closed.chmod(0o500)
     out = closed / "run"
-    refused(structseg_cli, "train", "scenes_ce", *SCENES, "--out", out, out=out, words=("closed",))
+    refused(structseg_cli, "train", "scenes_ce", *TINY_SCENES, "--out", out, out=out, words=("closed",))

@@ -18,21 +18,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from support import ROOT, Cli, refused
+from support import ROOT, TINY, TINY_SCENES, Cli, refused
 
 from structseg import runs
 from structseg.training.state import State
 
-TINY = (
-    "data.crop=[32,32]",
-    "model.backbone_options={depth=10,width=8}",
-    "model.head_options={width=8}",
-    "optim.steps=2",
-    "optim.batch=2",
-    "evaluation.every=0",
-    "evaluation.draws=20",
-)
-SCENES = ("scenes_ce", *TINY, "data.options={size=[32,48],train=4,val=2,test=2}")
+SCENES = ("scenes_ce", *TINY_SCENES)
 
 
 @pytest.fixture

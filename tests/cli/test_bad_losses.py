@@ -5,18 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import Cli, refused
+from support import TINY_SCENES, Cli, refused
 
-TINY = (
-    "data.crop=[32,32]",
-    "data.options={size=[32,48],train=4,val=2,test=2}",
-    "model.backbone_options={depth=10,width=8}",
-    "model.head_options={width=8}",
-    "optim.steps=2",
-    "optim.batch=2",
-    "evaluation.every=0",
-    "evaluation.draws=20",
-)
 CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "even kernel": (
         "{name='random_projection', options={kernel_size=4}}",
@@ -51,7 +41,7 @@ def test_refused(case: str, structseg_cli: Cli, tmp_path: Path) -> None:
     term, words = CASES[case]
     out = tmp_path / "run"
     losses = f"losses=[{{name='cross_entropy'}}, {term}]"
-    refused(structseg_cli, "train", "scenes_ce", *TINY, losses, "--out", out, out=out, words=words)
+    refused(structseg_cli, "train", "scenes_ce", *TINY_SCENES, losses, "--out", out, out=out, words=words)
 
 
 def test_a_model_without_features(structseg_cli: Cli, tmp_path: Path) -> None:
@@ -62,7 +52,7 @@ def test_a_model_without_features(structseg_cli: Cli, tmp_path: Path) -> None:
         "        super().__init__(3, num_classes, 3, 2, 1)\n"
     )
     out = tmp_path / "run"
-    own = (*(word for word in TINY if not word.startswith("model.")), "model.name='my_code:Net'")
+    own = (*(word for word in TINY_SCENES if not word.startswith("model.")), "model.name='my_code:Net'")
     words = ("losses.0", "embedding_contrast", "this model does not return", "model.backbone")
     refused(
         structseg_cli,

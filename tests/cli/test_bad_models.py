@@ -7,20 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import ROOT, Cli, refused
+from support import ROOT, TINY_SCENES, Cli, refused
 
 from structseg.models.backbones.resnet import ResNet
 
-TINY = (
-    "data.crop=[32,32]",
-    "data.options={size=[32,48],train=4,val=2,test=2}",
-    "model.backbone_options={depth=10,width=8}",
-    "model.head_options={width=8}",
-    "optim.steps=2",
-    "optim.batch=2",
-    "evaluation.every=0",
-    "evaluation.draws=20",
-)
 CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "name of timm": (
         ("model.backbone=timm", "model.backbone_options={}", "model.backbone_options.name=resnett18"),
@@ -58,7 +48,7 @@ def test_refused(case: str, structseg_cli: Cli, tmp_path: Path) -> None:
         structseg_cli,
         "train",
         "scenes_ce",
-        *TINY,
+        *TINY_SCENES,
         *changes,
         "--out",
         out,

@@ -13,18 +13,9 @@ import numpy as np
 import pytest
 from layouts import grey, halves, palette
 from PIL import Image
-from support import Cli, refused
+from support import TINY, Cli, refused
 
-TINY = (
-    "data.crop=[32,32]",
-    "model.backbone_options={depth=10,width=8}",
-    "model.head_options={width=8}",
-    "optim.steps=2",
-    "optim.batch=2",
-    "evaluation.every=0",
-    "evaluation.draws=20",
-    "data.val=train",
-)
+KEYS = (*TINY, "data.val=train")
 
 
 def _to_grey(root: Path) -> None:
@@ -130,7 +121,7 @@ def test_training_is_refused(structseg_cli: Cli, tmp_path: Path, what: str) -> N
     name, spoil, settings, words = WRONG[what]
     layouts.BUILD[name](tmp_path / name)
     spoil(tmp_path / name)
-    given = ("train", "pairs_ce", f"data.format={name}", f"data.root={name}", *TINY, *settings, "--out", "run")
+    given = ("train", "pairs_ce", f"data.format={name}", f"data.root={name}", *KEYS, *settings, "--out", "run")
     refused(structseg_cli, *given, out=tmp_path / "run", words=words)
 
 
@@ -142,7 +133,7 @@ def street_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("street")
     layouts.cityscapes(folder / "cityscapes")
-    settings = ("data.format=cityscapes", f"data.root={folder / 'cityscapes'}", "evaluation.split=val", *TINY)
+    settings = ("data.format=cityscapes", f"data.root={folder / 'cityscapes'}", "evaluation.split=val", *KEYS)
     train(read("pairs_ce", (*settings, "data.val=val")), out=folder / "run", quiet=True)
     return folder
 
@@ -178,7 +169,7 @@ def test_ids_that_cannot_be_written(structseg_cli: Cli, tmp_path: Path) -> None:
         (root / "masks" / split).mkdir(parents=True)
         Image.fromarray(colours).save(root / "masks" / split / "a.png")
     (root / "labels.toml").write_text(table)
-    train(read("pairs_ce", (f"data.root={root}", *TINY)), out=tmp_path / "run", quiet=True)
+    train(read("pairs_ce", (f"data.root={root}", *KEYS)), out=tmp_path / "run", quiet=True)
     given = ("predict", tmp_path / "run", root / "images", "--out", tmp_path / "out", "--ids")
     words = ("labels.toml: class 'wall' has no raw value", "class ids instead")
     refused(structseg_cli, *given, "raw", out=tmp_path / "out", words=words)

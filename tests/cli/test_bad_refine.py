@@ -6,18 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support import Cli, refused
-
-SCENES = (
-    "data.options={size=[32,48],train=4,val=2,test=2}",
-    "data.crop=[32,32]",
-    "model.backbone_options={depth=10,width=8}",
-    "model.head_options={width=8}",
-    "optim.steps=2",
-    "optim.batch=2",
-    "evaluation.every=0",
-    "evaluation.draws=20",
-)
+from support import TINY_SCENES, Cli, refused
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +16,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from structseg.training.run import train
 
     folder = tmp_path_factory.mktemp("trained") / "run"
-    train(read("scenes_ce", SCENES), out=folder, quiet=True)
+    train(read("scenes_ce", TINY_SCENES), out=folder, quiet=True)
     return folder
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import Cli, refused
+from support import TINY_SCENES, Cli, refused
 
 REGIME = "regime=adversarial_projection"
 CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -22,6 +22,5 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_refused(case: str, tmp_path: Path, structseg_cli: Cli) -> None:
     given, words = CASES[case]
-    tiny = ("data.options={size=[32,48],train=4,val=2,test=2}", "data.crop=[32,32]", "optim.batch=2")
     out = tmp_path / "run"
-    refused(structseg_cli, "train", "scenes_ce", *tiny, *given, "--out", out, out=out, words=words)
+    refused(structseg_cli, "train", "scenes_ce", *TINY_SCENES, *given, "--out", out, out=out, words=words)

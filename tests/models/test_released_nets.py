@@ -7,7 +7,6 @@ full networks.
 from __future__ import annotations
 
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from golden_files import tf_variable
 from torch import Tensor, nn
 
 from structseg import models
@@ -32,18 +32,6 @@ THIN = {"units": (1, 1, 1, 1), "planes": (2, 3, 4, 5)}
 NETS = {"pspnet": "pspnet", "fcn": "fcn", "deeplab": "deeplabv2"}  # name in the manifest -> ours
 
 
-def rule(name: str, shape: list[int]) -> np.ndarray:
-    """Value of a TensorFlow variable by its name (the golden folder's rule)."""
-    normal = np.random.RandomState(zlib.crc32(name.encode()) & 0x7FFFFFFF).randn(*shape)
-    leaf = name.rsplit("/", 1)[-1]
-    value = {
-        "weights": lambda: normal * np.sqrt(2.0 / np.prod(shape[:-1])),
-        "gamma": lambda: 1 + 0.1 * normal,
-        "moving_variance": lambda: 0.5 + 1 / (1 + np.exp(-normal)),
-    }.get(leaf, lambda: 0.1 * normal)()
-    return value.astype(np.float32)
-
-
 @pytest.fixture(scope="module")
 def arrays(golden: Path) -> dict[str, Any]:
     with np.load(golden / "aaf" / "pspnet_tiny.npz") as file:
@@ -54,7 +42,7 @@ def arrays(golden: Path) -> dict[str, Any]:
 def pspnet(golden: Path) -> Segmenter:
     """The golden thin PSPNet, filled by the converter."""
     shapes = json.loads((golden / "aaf" / "pspnet_tiny_variables.json").read_text())
-    variables = {name: rule(name, shape) for name, shape in shapes.items()}
+    variables = {name: tf_variable(name, shape) for name, shape in shapes.items()}
     net = models.create("pspnet", num_classes=7, preset="released", backbone_options=TINY)
     assert isinstance(net, Segmenter)
     report = from_tf(net, variables)
@@ -64,7 +52,7 @@ def pspnet(golden: Path) -> Segmenter:
 
 
 def test_the_rule_is_the_golden_one() -> None:
-    start = rule("net/conv1/weights", [7, 7, 3, 4]).ravel()[:3]
+    start = tf_variable("net/conv1/weights", [7, 7, 3, 4]).ravel()[:3]
     np.testing.assert_allclose(start, [-0.06540601, 0.10693195, 0.01034636], rtol=1e-6)
 
 

@@ -11,22 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from support import ROOT, Cli, refused
+from support import ROOT, TINY_SCENES, Cli, refused
 
 from structseg.errors import ConfigError
 from structseg.study.grid import trials
 
-TINY = (
-    "data.options={size=[32,48],train=6,val=2,test=3}",
-    "data.crop=[32,32]",
-    "data.workers=0",
-    "model.backbone_options={depth=10,width=8}",
-    "model.head_options={width=8}",
-    "optim.batch=2",
-    "optim.steps=2",
-    "evaluation.every=0",
-    "evaluation.draws=20",
-)
+TINY = (*TINY_SCENES, "data.workers=0")
 
 
 def test_every_combination_once() -> None:
@@ -106,7 +96,7 @@ def test_a_grid_from_start_to_table(structseg_cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_stopped_grid_goes_on(tmp_path: Path, structseg_cli: Cli) -> None:
-    words = ["grid", "scenes_ce", *TINY[:6], "optim.steps=150", *TINY[7:], "save_every=5", "--out", str(tmp_path / "g")]
+    words = ["grid", "scenes_ce", *TINY, "optim.steps=150", "save_every=5", "--out", str(tmp_path / "g")]
     process = subprocess.Popen(
         [sys.executable, "-m", "structseg", *words], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )

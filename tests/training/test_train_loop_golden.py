@@ -6,7 +6,6 @@ iter-size 2 (which the released code takes as two full updates a step). Every va
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from golden_files import tf_variable
 from torch import Tensor, nn
 
 from structseg.config import OptimConfig
@@ -24,18 +24,6 @@ from structseg.training.state import State
 from structseg.types import Batch, Output
 
 MEAN = torch.tensor([122.675, 116.669, 104.008]).view(1, 3, 1, 1)
-
-
-def initial(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Starting value of a TensorFlow variable by its name (the golden folder's rule)."""
-    normal = np.random.RandomState(zlib.crc32(name.encode()) & 0x7FFFFFFF).randn(*shape)
-    leaf = name.rsplit("/", 1)[-1]
-    value = {
-        "weights": lambda: normal * np.sqrt(2.0 / np.prod(shape[:-1])),
-        "gamma": lambda: 1 + 0.1 * normal,
-        "moving_variance": lambda: 0.5 + 1 / (1 + np.exp(-normal)),
-    }.get(leaf, lambda: 0.1 * normal)()
-    return value.astype(np.float32)
 
 
 class TF1BatchNorm(nn.Module):
@@ -68,7 +56,7 @@ class Stub(nn.Module):
         self.fc1 = nn.Conv2d(6, 5, 1)
         self.head_modules = (self.conv2, self.norm2, self.fc1)
         for name, value in self.variables().items():
-            value.data.copy_(as_torch(initial(name, as_tf(value).shape)))
+            value.data.copy_(as_torch(tf_variable(name, as_tf(value).shape)))
 
     def forward(self, image: Tensor) -> Output:
         x = F.relu(self.norm1(self.conv1((image - MEAN) * 0.02)))
