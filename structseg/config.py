@@ -131,6 +131,7 @@ class EvaluationConfig(_Section):
 class InferenceConfig(_Section):
     """How a picture of any size is predicted."""
 
+    longest: Count = 0  # pixels to which a picture's longer side is brought first; 0 = as it is
     scales: Annotated[tuple[Above, ...], Field(min_length=1)] = (1.0,)
     mirror: Bool = False
     tile: Count = 0  # side in pixels; 0 = the whole picture at once

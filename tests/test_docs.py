@@ -60,6 +60,7 @@ COMMANDS = {
     "predict",
     "compare",
     "grid",
+    "export",
     "convert",
     "demo",
     "list",

@@ -17,6 +17,7 @@ from structseg.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     grid,
     inspect,
     listing,
@@ -41,6 +42,7 @@ app.command("score")(score.score)
 app.command("predict")(predict.predict)
 app.command("compare")(compare.compare)
 app.command("grid")(grid.grid)
+app.command("export")(export.export)
 app.command("convert")(convert.convert)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)

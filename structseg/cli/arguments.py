@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-Run = Annotated[Path, typer.Argument(help="A run folder, or a .safetensors file in one.", show_default=False)]
+Run = Annotated[
+    Path,
+    typer.Argument(help="A run folder, a .safetensors file in one, or a published model's name.", show_default=False),
+]
 Runs = Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)]
 Recipe = Annotated[
     str, typer.Argument(help="A recipe's name (structseg list recipes) or a TOML file.", show_default=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from structseg import runs
+from structseg import published, runs
 from structseg.config import Config, merge, read_toml
 from structseg.errors import CheckpointError, DataError, first_line
 from structseg.inference.device import pick_device
@@ -28,14 +29,15 @@ from structseg.types import Labels
 
 
 def load(path: Path | str, *, device: str | torch.device = "cpu", ema: bool = True) -> nn.Module:
-    """The model of a run folder, or of one .safetensors file inside it, in evaluation mode.
+    """The model of a run folder, of one .safetensors file inside it, or a published one by name, in evaluation mode.
 
     Of a folder the averaged weights are taken where there are any, unless `ema=False`. The model has `.labels`
     (Labels), `.config` (Config) and `.about` (facts: step, seed, data_fingerprint ...). `device` as for `pick_device`.
+    What `.about["notice"]` says, the terms of a published model, is said once on stderr.
     Raises CheckpointError where something is missing, damaged or does not fit.
     """
     place = pick_device(device) if isinstance(device, str) else device
-    file = _weight_file(Path(path), ema=ema)
+    file = _weight_file(published.find(str(path)) or Path(path), ema=ema)
     settings = file.parent / runs.CONFIG
     if not settings.is_file():
         raise CheckpointError(f"{settings} is missing: it says how the network of {file} is built; restore it")
@@ -47,6 +49,8 @@ def load(path: Path | str, *, device: str | torch.device = "cpu", ema: bool = Tr
     model = build(dataclasses.replace(config.model, weights="", init_from=""), labels.num_classes)
     _fill(model, tensors, file, labels)
     vars(model).update(labels=labels, config=config, about=about)
+    if notice := about.get("notice"):
+        print(f"{path}: {notice}", file=sys.stderr)
     layout: dict[str, Any] = {"memory_format": torch.channels_last}  # as in training; faster on processors
     return model.to(place, **layout).eval()
 
@@ -101,7 +105,8 @@ def _weight_file(path: Path, *, ema: bool) -> Path:
             raise CheckpointError(f"{path} holds no {runs.MODEL}; has its training finished?")
         return found[0]
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such run folder or weight file")
+        known = ", ".join(published.names()) or "none"
+        raise CheckpointError(f"{path}: no such run folder or weight file, nor a published model (here: {known})")
     if path.suffix != ".safetensors":
         raise CheckpointError(f"{path} is not a .safetensors file; give a run folder or the weights inside one")
     return path

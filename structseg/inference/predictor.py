@@ -34,11 +34,12 @@ T = TypeVar("T")
 class Predictor:
     """A model, its labels, and how pictures are predicted.
 
-    `tile` is a side in pixels, 0 = the whole picture at once; tiles are put together on the CPU, so a picture of any
-    size fits beside a small accelerator. They share `overlap` of their side, or start every `stride` pixels; `tiling`
-    is "blended" (`tiles.py`) or "released" (`released.py`). With `crf`, probabilities go through `refine.dense_crf` on
-    the CPU. The model is moved to `device` (None = where it is) and put
-    into evaluation mode for each call only. Raises ConfigError for options that mean nothing.
+    `longest` is the side in pixels to which every picture is brought before its `scales`, 0 = none; results have the
+    picture's own size. `tile` is a side in pixels, 0 = the whole picture at once; tiles are put together on the CPU, so
+    a picture of any size fits beside a small accelerator. They share `overlap` of their side, or start every `stride`
+    pixels; `tiling` is "blended" (`tiles.py`) or "released" (`released.py`). With `crf`, probabilities go through
+    `refine.dense_crf` on the CPU. The model is moved to `device` (None = where it is) and put into evaluation mode for
+    each call only. Raises ConfigError for options that mean nothing.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Predictor:
         model: nn.Module,
         labels: Labels,
         *,
+        longest: int = 0,
         scales: Sequence[float] = (1.0,),
         mirror: bool = False,
         tile: int = 0,
@@ -60,7 +62,7 @@ class Predictor:
         crf_bilateral: tuple[float, float, float] = (80.0, 13.0, 10.0),
         device: torch.device | None = None,
     ) -> None:
-        _check(scales, tile=tile, overlap=overlap, stride=stride, batch=batch)
+        _check(scales, longest=longest, tile=tile, overlap=overlap, stride=stride, batch=batch)
         _one_of("inference.tiling", tiling, TILINGS)
         _one_of("inference.precision", precision, PRECISIONS)
         if tiling == "released" and not tile:
@@ -70,7 +72,7 @@ class Predictor:
         self.device = device or _device_of(model)
         self.model = model.to(self.device)
         self.labels = labels
-        self.scales, self.mirror = tuple(scales), mirror
+        self.longest, self.scales, self.mirror = longest, tuple(scales), mirror
         self.tile, self.tiling, self.overlap, self.stride = tile, tiling, overlap, stride
         self.batch, self.precision = batch, precision
         check_steps(crf_steps)
@@ -85,6 +87,7 @@ class Predictor:
         return cls(
             model,
             labels,
+            longest=config.longest,
             scales=config.scales,
             mirror=config.mirror,
             tile=config.tile,
@@ -112,12 +115,13 @@ class Predictor:
         """
         if self.crf:
             return [most_probable(each[None])[0] for each in self.predict(images)]
-        plain = self.scales == (1.0,) and not self.mirror and not self.tile
+        plain = not self.longest and self.scales == (1.0,) and not self.mirror and not self.tile
         return self._each(images, self._plain_classes if plain else self._classes)
 
     def describe(self) -> str:
         """Size, scales, flip, tiles and precision in words, for a protocol line."""
-        scales = "scale " + " ".join(f"{scale:g}" for scale in self.scales)
+        side = f"longer side {self.longest} px, " if self.longest else ""
+        scales = f"{side}scale " + " ".join(f"{scale:g}" for scale in self.scales)
         return f"{scales}, {'flip' if self.mirror else 'no flip'}, {self._describe_tiles()}, {self.precision}"
 
     def describe_crf(self) -> str:
@@ -171,7 +175,9 @@ class Predictor:
     def _probabilities(self, image: Tensor) -> Tensor:
         """(B,3,H,W) uint8 -> (B,C,H,W) float32."""
         image = image.float() if self.tile else image.to(self.device).float()
-        options: dict[str, Any] = {"scales": self.scales, "mirror": self.mirror}
+        first = self.longest / max(image.shape[-2:]) if self.longest else 1.0
+        scales = tuple(first * scale for scale in self.scales)
+        options: dict[str, Any] = {"scales": scales, "mirror": self.mirror}
         if self.tiling == "released":
             found = released.probabilities(self._whole, image, colour=_colour(self.model), **self._tiles(), **options)
         else:
@@ -222,7 +228,9 @@ def _colour(model: nn.Module) -> Tensor:
     return mean.flatten() if isinstance(mean, Tensor) and mean.numel() == 3 else torch.tensor(IMAGENET_MEAN)
 
 
-def _check(scales: Sequence[float], *, tile: int, overlap: float, stride: int | None, batch: int) -> None:
+def _check(scales: Sequence[float], *, longest: int, tile: int, overlap: float, stride: int | None, batch: int) -> None:
+    if longest < 0:
+        raise ConfigError(f"inference.longest = {longest}; give a side in pixels, or 0 for pictures as they are")
     if not scales or min(scales) <= 0:
         raise ConfigError(f"inference.scales = {tuple(scales)}; give at least one number above 0, e.g. (1.0,)")
     if tile < 0:

@@ -123,11 +123,12 @@ def evaluation_memory(
     size: tuple[int, int], classes: int, inference: InferenceConfig, device: torch.device, *, per_pixel: float
 ) -> int:
     """Bytes that predicting pictures of this (height, width) takes at least; `per_pixel` as above."""
-    scaled = tuple(round(max(inference.scales) * side) for side in size)
+    first = inference.longest / max(size) if inference.longest else 1.0
+    scaled = tuple(round(first * max(inference.scales) * side) for side in size)
     part = tuple(min(inference.tile or side, side) for side in scaled)
     pixels = inference.batch * part[0] * part[1]  # that go through the network at once
     network = int(pixels * per_pixel * (2 if inference.precision == "bfloat16" else 4))
-    several = len(inference.scales) > 1 or inference.mirror or inference.crf
+    several = len(inference.scales) > 1 or inference.mirror or inference.crf or inference.longest > 0
     if device.type == "cpu" and not (inference.tile or several):
         return network
     means = (inference.tile > 0) + several  # arrays of the whole picture on the CPU, or beside the logits

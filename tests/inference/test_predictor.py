@@ -53,6 +53,18 @@ def test_results_do_not_depend_on_the_company(options: dict[str, Any]) -> None:
         torch.testing.assert_close(found, alone.predict([image])[0])
 
 
+def test_the_longer_side_is_brought_to_a_size_before_the_scales() -> None:
+    model = Pointwise()
+    predictor = Predictor(model, table(), longest=32, scales=(0.5, 1.0))
+    found = predictor.classes([paint(squares(*size)) for size in [(64, 48), (20, 40)]])
+    assert sorted(model.seen) == [(1, 3, 8, 16), (1, 3, 16, 12), (1, 3, 16, 32), (1, 3, 32, 24)]
+    assert [each.shape for each in found] == [(64, 48), (20, 40)]
+    assert predictor.describe().startswith("longer side 32 px, scale 0.5 1, ")
+    image = paint(squares(64, 48))
+    (halved,) = Predictor(model, table(), scales=(0.5,)).predict([image])
+    torch.testing.assert_close(Predictor(model, table(), longest=32).predict([image])[0], halved)
+
+
 def test_every_part_is_left_in_its_mode() -> None:
     model = Tiny().train()
     model.norm.eval()
@@ -109,6 +121,7 @@ def test_the_first_of_equals() -> None:
     [
         ({"scales": ()}, "inference.scales"),
         ({"scales": (0.0,)}, "inference.scales"),
+        ({"longest": -1}, "inference.longest"),
         ({"tile": -1}, "inference.tile"),
         ({"overlap": 1.0}, "inference.overlap"),
         ({"batch": 0}, "inference.batch"),

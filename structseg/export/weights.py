@@ -1,0 +1,44 @@
+"""A run's model as a folder to hand on: half-precision weights and the configuration, nothing about the machine.
+
+The folder loads and predicts like a run (`structseg predict FOLDER photo.jpg`), at half the size. Averaged weights are
+taken where there are any. What the run knew of places on its machine is left out: `data.root`, files of labels and
+weights, versions, times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from structseg import runs
+from structseg.config import Config, to_toml
+from structseg.errors import ConfigError
+from structseg.inference.load import load, save_weights
+from structseg.types import Labels
+
+_KEPT = ("recipe", "seed", "step", "parameters")  # facts that go with the weights
+
+
+def weights(run: Path, out: Path, *, overrides: Config | None = None, notice: str = "") -> Path:
+    """Write config.toml and model.safetensors (float16) of `run` into the new folder `out`; the weight file.
+
+    `overrides` is the configuration to write instead, e.g. with other `inference` keys; `notice`, the terms of use, is
+    said whenever the model is loaded. Raises ConfigError where `out` exists, CheckpointError for a damaged run.
+    """
+    if out.exists():
+        raise ConfigError(f"--out {out} exists; choose a new folder")
+    runs.check_writable(out)
+    model = load(run)
+    known = vars(model)
+    config: Config = overrides or known["config"]
+    labels: Labels = replace(known["labels"], source=Path(known["labels"].source).name)
+    about = {key: known["about"][key] for key in _KEPT if key in known["about"]}
+    about |= {"labels": labels.as_dict(), **({"notice": notice} if notice else {})}
+    data = replace(config.data, root="", labels="", cache="")
+    plain = replace(config, data=data, model=replace(config.model, weights="", init_from="", freeze_stages=0))
+    with runs.fresh_folder(out):
+        runs.write_text(out / runs.CONFIG, to_toml(plain))
+        save_weights(model.to(torch.float16), out / runs.MODEL, about)
+    return out / runs.MODEL

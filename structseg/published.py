@@ -1,0 +1,30 @@
+"""Published models: folders like a run's, config.toml and weights, found by their name. No torch.
+
+Two places hold them: `weights/` of a checkout, and `~/.cache/structseg/` (XDG_CACHE_HOME), for what was downloaded.
+A file or folder of the same name where the command is called comes first.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from structseg import runs
+
+
+def find(name: str) -> Path | None:
+    """The folder of the published model `name`; None where there is none, or where `name` is a path that exists."""
+    if Path(name).exists() or Path(name).name != name:
+        return None
+    return next((place / name for place in _places() if runs.is_run(place / name)), None)
+
+
+def names() -> tuple[str, ...]:
+    """Published models on this machine."""
+    found = {path.name for place in _places() if place.is_dir() for path in place.iterdir() if runs.is_run(path)}
+    return tuple(sorted(found))
+
+
+def _places() -> tuple[Path, Path]:
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(__file__).resolve().parent.parent / "weights", Path(cache) / "structseg"
