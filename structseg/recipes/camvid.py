@@ -45,11 +45,45 @@ def camvid_ce() -> Config:
 
 def camvid_affinity() -> Config:
     """The baseline and the plain affinity field, 3x3."""
-    field = LossConfig(name="affinity_field")
-    return replace(camvid_ce(), losses=(*camvid_ce().losses, field))
+    return _and("affinity_field")
 
 
 def camvid_aaf() -> Config:
     """The baseline and adaptive affinity fields, 3x3 and 5x5 (the paper's best set), at half the weight."""
-    field = LossConfig(name="adaptive_affinity_field", weight=0.5, options={"kernel_sizes": [3, 5]})
-    return replace(camvid_ce(), losses=(*camvid_ce().losses, field))
+    return _and("adaptive_affinity_field", 0.5, kernel_sizes=[3, 5])
+
+
+def camvid_random() -> Config:
+    """The baseline and random projections, 5x5."""
+    return _and("random_projection")
+
+
+def camvid_adversarial() -> Config:
+    """The baseline and a discriminator of label maps at the paper's weight, 0.01."""
+    return replace(camvid_ce(), regime="adversarial_projection")
+
+
+def camvid_embedding() -> Config:
+    """The baseline and a contrastive loss on the last feature."""
+    return _and("embedding_contrast", 0.5)
+
+
+def camvid_rmi() -> Config:
+    """The baseline and region mutual information, 3x3."""
+    return _and("rmi")
+
+
+def camvid_active_boundary() -> Config:
+    """The baseline and the active boundary loss."""
+    return _and("active_boundary")
+
+
+def camvid_lovasz() -> Config:
+    """The baseline and the Lovasz-softmax loss."""
+    return _and("lovasz")
+
+
+def _and(loss: str, weight: float = 1.0, **options: object) -> Config:
+    """The baseline and one more loss."""
+    base = camvid_ce()
+    return replace(base, losses=(*base.losses, LossConfig(name=loss, weight=weight, options=options)))
