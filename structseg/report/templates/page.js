@@ -448,6 +448,8 @@ if (!single) {
 group("measure", (to) => { S.measure = to; classes(); });
 group("sort", (to) => { S.sort = to; classes(); });
 group("curve", (to) => { S.curve = to; curves(); });
+for (const button of $$("button[data-curve]")) button.hidden = !D.rows.some((row) => row[button.dataset.curve]?.length);
+if ($('button[data-curve="miou"]')?.hidden) $('button[data-curve="loss"]').click();
 group("order", (to) => { S.order = to; wall(); });
 group("view", (to) => { S.view = to; slide(); });
 const more = $("#all-rows");
