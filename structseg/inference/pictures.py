@@ -25,7 +25,7 @@ class Pictures:
 
     def __init__(self, items: Sequence[Item], limit: int) -> None:
         self._chosen = {item.name for item in spread(items, limit)} if limit else set()
-        self._kept: list[tuple[str, UInt8, UInt8, UInt8]] = []
+        self._kept: list[tuple[str, float, UInt8, UInt8, UInt8]] = []
 
     def see(self, sample: Sample, prediction: UInt8) -> None:
         """Keep the sample and its (H,W) prediction if it is a chosen one."""
@@ -36,6 +36,7 @@ class Pictures:
         self._kept.append(
             (
                 sample.name,
+                size[0] / width,
                 np.asarray(cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA), np.uint8),
                 np.asarray(cv2.resize(sample.target, size, interpolation=cv2.INTER_NEAREST), np.uint8),
                 np.asarray(cv2.resize(prediction, size, interpolation=cv2.INTER_NEAREST), np.uint8),
@@ -45,7 +46,7 @@ class Pictures:
     def write(self, folder: Path) -> None:
         """`NNN.jpg`, `NNN.target.png`, `NNN.prediction.png` of each, and index.json that names them."""
         rows = []
-        for place, (name, image, target, prediction) in enumerate(self._kept):
+        for place, (name, scale, image, target, prediction) in enumerate(self._kept):
             row = {
                 "image": f"{place:03d}.jpg",
                 "target": f"{place:03d}.target.png",
@@ -54,7 +55,7 @@ class Pictures:
             _save(folder / row["image"], image, "JPEG")
             _save(folder / row["target"], target, "PNG")
             _save(folder / row["prediction"], prediction, "PNG")
-            rows.append({"name": name, **row})
+            rows.append({"name": name, **row, "scale": round(scale, 4)})
         if rows:
             runs.write_json(folder / "index.json", rows)
 

@@ -21,6 +21,7 @@ from markupsafe import Markup
 from structseg import runs
 from structseg.report import curves, pictures, trust, verdict
 from structseg.report.compare import FEW_ROWS, SUMMARY, Comparison, Pair, Row, thin_classes
+from structseg.report.patches import patches
 from structseg.report.resample import DRAWS
 from structseg.report.settings import differing, flat
 from structseg.report.table import COLUMNS, columns
@@ -64,6 +65,7 @@ def page(comparison: Comparison) -> str:
         thin=[comparison.b.classes[place] for place in thin_classes(comparison.b)],
         has=_sections(comparison),
         pictures=chosen,
+        patches=patches(comparison),
         details=_details(comparison),
         rising=curves.rising(comparison.finished),
         data=_json(_data(comparison, chosen)),

@@ -79,14 +79,15 @@ def _with_pictures(comparison: Comparison) -> Sequence[Row]:
 
 
 def _masks(first: Picture, second: Picture) -> tuple[UInt8, UInt8, UInt8]:
-    target, a, b = _mask(first.target), _mask(first.prediction), _mask(second.prediction)
+    target, a, b = read_mask(first.target), read_mask(first.prediction), read_mask(second.prediction)
     for path, mask in ((first.prediction, a), (second.prediction, b)):
         if mask.shape != target.shape:
             raise CheckpointError(f"{path} is {mask.shape}, its target {target.shape}; evaluate the run again")
     return target, a, b
 
 
-def _mask(path: Path) -> UInt8:
+def read_mask(path: Path) -> UInt8:
+    """(H,W) class ids of a kept mask."""
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("L") if image.mode != "P" else image, np.uint8)
@@ -96,8 +97,8 @@ def _mask(path: Path) -> UInt8:
 
 def _encode(name: str, drawn: bool, by_row: dict[int, dict[str, Picture]], classes: int) -> Shown:
     any_row = next(iter(by_row.values()))[name]
-    target = _mask(any_row.target)
-    predictions = {index: _mask(pictures[name].prediction) for index, pictures in by_row.items()}
+    target = read_mask(any_row.target)
+    predictions = {index: read_mask(pictures[name].prediction) for index, pictures in by_row.items()}
     for index, mask in predictions.items():
         if mask.shape != target.shape:
             path = by_row[index][name].prediction
@@ -114,12 +115,17 @@ def _png(mask: UInt8, classes: int) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def _jpeg(path: Path) -> str:
-    """The picture, written anew: what a run folder calls a JPEG is not taken into a page unseen."""
+def read_image(path: Path) -> UInt8:
+    """(H,W,3) RGB of a kept picture."""
     try:
         with Image.open(path) as image:
-            file = io.BytesIO()
-            image.convert("RGB").save(file, "JPEG", quality=82)
+            return np.asarray(image.convert("RGB"), np.uint8)
     except (OSError, SyntaxError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); evaluate the run again") from None
+
+
+def _jpeg(path: Path) -> str:
+    """The picture, written anew: what a run folder calls a JPEG is not taken into a page unseen."""
+    file = io.BytesIO()
+    Image.fromarray(read_image(path)).save(file, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

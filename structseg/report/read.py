@@ -46,6 +46,7 @@ class Picture:
     image: Path  # JPEG
     target: Path  # 8-bit grey PNG of class ids
     prediction: Path  # 8-bit grey PNG of class ids
+    scale: float | None = None  # its width / that of the picture that was scored; None = unknown
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,10 @@ def _counts(path: Path, classes: int) -> Counts:
     )
 
 
+def _scale(row: dict[str, Any]) -> float | None:
+    return float(row["scale"]) if "scale" in row else None
+
+
 def _pictures(folder: Path) -> tuple[Picture, ...]:
     index = folder / "index.json"
     if not index.exists():
@@ -188,9 +193,10 @@ def _pictures(folder: Path) -> tuple[Picture, ...]:
     try:
         rows = runs.read_json(index)
         found = tuple(
-            Picture(row["name"], *(folder / row[key] for key in ("image", "target", "prediction"))) for row in rows
+            Picture(row["name"], folder / row["image"], folder / row["target"], folder / row["prediction"], _scale(row))
+            for row in rows
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{index} is damaged ({error!r}); evaluate the run again") from None
     for picture in found:
         for file in (picture.image, picture.target, picture.prediction):

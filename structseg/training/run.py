@@ -203,7 +203,10 @@ def _kernels(parts: Parts, step: int, log: Log) -> dict[str, Any] | None:
     rows = [row for row in runs.read_log(log.path.parent) if row["kind"] == "kernels" and row["step"] <= step]
     if not rows:
         return None
-    return {name: rows[-1][name] for name in ("kernel_sizes", "edge", "interior")}
+    learned = {name: rows[-1][name] for name in ("kernel_sizes", "edge", "interior")}
+    fields = [term for term in parts.regime.terms if hasattr(term.loss, "effective_kernel_size")]
+    stride = getattr(parts.regime.model, "stride", None) if fields[-1].at == "head" else 1
+    return {**learned, "cell": stride}  # pixels
 
 
 def score(model: nn.Module, dataset: Format, config: Config, *, out: Path | None, device: torch.device) -> Any:

@@ -190,6 +190,7 @@ def _write_pictures(
             "image": f"{place}.jpg",
             "target": f"{place}.target.png",
             "prediction": f"{place}.prediction.png",
+            "scale": 1 / reduce,
         }
         index.append(row)
         target = targets[place][::reduce, ::reduce]

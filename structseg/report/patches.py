@@ -1,0 +1,107 @@
+"""What does a learned kernel look at? A patch of a kept picture for each class, with its kernel drawn at a border.
+
+As in Fig. 3 of the AAF paper (right). A square of side k * cell stands for a kernel of size k, in pixels of the
+picture: solid between classes (edge), dashed inside the class (interior), both around a pixel at the class's border.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from structseg.report.compare import Comparison, Row
+from structseg.report.curves import Kernels, kernels
+from structseg.report.pictures import UInt8, read_image, read_mask
+from structseg.report.read import Picture
+
+SIDE = 72  # pixels of a kept picture
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """All in pixels of the patch."""
+
+    name: str  # of the class
+    size: float  # effective kernel size at borders, in cells
+    image: str  # data address, at most SIDE x SIDE
+    x: float  # the pixel that the kernels stand at
+    y: float
+    edge: float  # side of the square
+    interior: float
+
+
+def patches(comparison: Comparison) -> tuple[Patch, ...]:
+    """One for each class with a border, from the smallest kernel to the largest.
+
+    Of B, or else of the first row that learned kernels; empty where the size of a cell or of the kept pictures is
+    unknown.
+    """
+    rows = [row for row in (comparison.b, comparison.a, *comparison.finished) if row is not None]
+    for row in rows:
+        if learned := kernels(row):
+            order = sorted(range(len(learned.edge)), key=lambda place: learned.edge[place])
+            drawn = [_patch(row, learned, learned.cell, place) for place in order] if learned.cell else []
+            return tuple(patch for patch in drawn if patch)
+    return ()
+
+
+def _patch(row: Row, learned: Kernels, cell: float, place: int) -> Patch | None:
+    found = _place(row, place)
+    if found is None:
+        return None
+    picture, scale, y, x = found
+    image = read_image(picture.image)
+    top, left = (
+        min(max(0, at - SIDE // 2), max(0, full - SIDE)) for at, full in zip((y, x), image.shape[:2], strict=True)
+    )
+    file = io.BytesIO()
+    Image.fromarray(image[top : top + SIDE, left : left + SIDE]).save(file, "JPEG", quality=88)
+    address = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    edge, interior = (sizes[place] * cell * scale for sizes in (learned.edge, learned.interior))
+    return Patch(row.classes[place], learned.edge[place], address, x - left + 0.5, y - top + 0.5, edge, interior)
+
+
+def _place(row: Row, place: int) -> tuple[Picture, float, int, int] | None:
+    """The kept picture with most border of a class, its scale, and the border pixel nearest to the middle of them all.
+
+    Pixels nearer to the picture's edge than half a patch are taken only where there are no others.
+    """
+    best: tuple[Picture, float, NDArray[np.intp]] | None = None
+    for picture in row.run.pictures:
+        if picture.scale is None:
+            continue
+        border = _border(read_mask(picture.target), place, len(row.classes))
+        inner = _inner(border)
+        points = np.argwhere(inner if inner.any() else border)
+        if len(points) and (best is None or len(points) > len(best[2])):
+            best = (picture, picture.scale, points)
+    if best is None:
+        return None
+    picture, scale, points = best
+    y, x = points[np.square(points - points.mean(0)).sum(1).argmin()]
+    return picture, scale, int(y), int(x)
+
+
+def _border(target: UInt8, place: int, classes: int) -> Mask:
+    """(H,W) -> pixels of the class beside a labelled pixel of another one."""
+    own: Mask = np.equal(target, place)
+    other: Mask = ~own & np.less(target, classes)
+    found: Mask = np.zeros(target.shape, np.bool_)
+    found[1:] |= own[1:] & other[:-1]
+    found[:-1] |= own[:-1] & other[1:]
+    found[:, 1:] |= own[:, 1:] & other[:, :-1]
+    found[:, :-1] |= own[:, :-1] & other[:, 1:]
+    return found
+
+
+def _inner(border: Mask) -> Mask:
+    half = SIDE // 2
+    inside: Mask = np.zeros_like(border)
+    inside[half:-half, half:-half] = border[half:-half, half:-half]
+    return inside
