@@ -61,6 +61,7 @@ COMMANDS = {
     "compare",
     "grid",
     "convert",
+    "download",
     "demo",
     "list",
     "config",

@@ -16,6 +16,7 @@ from structseg.cli import (
     convert,
     demo,
     doctor,
+    download,
     evaluate,
     grid,
     inspect,
@@ -42,6 +43,7 @@ app.command("predict")(predict.predict)
 app.command("compare")(compare.compare)
 app.command("grid")(grid.grid)
 app.command("convert")(convert.convert)
+app.command("download")(download.download)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("list")(listing.show)
