@@ -22,7 +22,7 @@ def download(
 ) -> None:
     """Fetch a public set or a published checkpoint. Run again to go on where it stopped."""
     from structseg.data.download import download as fetch
-    from structseg.data.download import find, is_done
+    from structseg.data.download import find, is_done, with_announced_sizes
 
     if not name:
         print("\n".join(table()))
@@ -32,9 +32,10 @@ def download(
     if is_done(entry, folder):
         print(f"{name} is in {folder} already")
     else:
-        print("\n".join(_described(entry, folder)))
-        _confirm(yes=yes)
-        fetch(entry, folder, watch=_watch)
+        asking = sys.stdin.isatty() and sys.stdout.isatty()
+        print("\n".join(_described(with_announced_sizes(entry) if yes or asking else entry, folder)), flush=True)
+        _confirm(yes=yes, asking=asking)
+        fetch(entry, folder, say=_say, watch=_watch)
         print(f"{name} is in {folder}")
     if entry.use:
         print(f"next: {entry.use.replace('FOLDER', str(folder))}")
@@ -57,15 +58,22 @@ def _described(entry: Entry, folder: Path) -> list[str]:
     return [*lines, f"to {folder}, {entry.said_size}{f', for data.format={entry.format}' * bool(entry.format)}"]
 
 
-def _confirm(*, yes: bool) -> None:
+def _confirm(*, yes: bool, asking: bool) -> None:
     from structseg.errors import ConfigError
 
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not asking:
         raise ConfigError("nobody can be asked whether these terms are accepted; read them, and give --yes")
     if not typer.confirm("Do you accept these terms, and download?"):
         raise ConfigError("not confirmed, so nothing was downloaded")
+
+
+def _say(text: str) -> None:
+    """A line that stays, in the place of a progress line."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    print(text, flush=True)
 
 
 def _watch(what: str) -> Callable[[int, int], None]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from structseg import runs
 from structseg.data import transfer
@@ -42,6 +44,17 @@ def find(name: str) -> Entry:
             f"folder holds {entry.layout}{reader}"
         )
     return entry
+
+
+def with_announced_sizes(entry: Entry) -> Entry:
+    """The entry, to be shown, with what servers say where no size is published; one that is silent is asked once."""
+    files, silent = [], set[str]()
+    for file in entry.files:
+        host = urlsplit(file.address).netloc
+        size = file.size or (0 if host in silent else transfer.announced(file.address))
+        silent |= {host} if not size else set()
+        files.append(replace(file, size=size))
+    return replace(entry, files=tuple(files))
 
 
 def is_done(entry: Entry, folder: Path) -> bool:

@@ -27,6 +27,7 @@ from structseg.data.catalogue import readable
 from structseg.errors import DataError
 
 Progress = Callable[[int, int], None]
+HEADERS = {"User-Agent": "structseg", "Accept-Encoding": "identity"}
 TIMEOUT = 60.0  # seconds without a byte
 BLOCK = 1 << 18
 SPARE = 1 << 24  # bytes that stay free on the disk
@@ -70,6 +71,18 @@ def fetch(address: str, part: Path, *, size: int = 0, progress: Progress, timeou
         _receive(answer, part, start, state, progress)
 
 
+def announced(address: str, *, timeout: float = 10.0) -> int:
+    """The size that the server says the file has; 0 where it does not answer, or not with a file."""
+    try:
+        with _opener().open(request.Request(address, headers=HEADERS, method="HEAD"), timeout=timeout) as answer:
+            return 0 if answer.headers.get_content_type() == "text/html" else _total(answer)
+    except HTTPError as error:
+        error.close()
+    except (OSError, HTTPException):
+        pass
+    return 0
+
+
 def forget(part: Path) -> None:
     """Take away a part and what is known of it."""
     part.unlink(missing_ok=True)
@@ -108,7 +121,7 @@ def _opener() -> request.OpenerDirector:
 
 
 def _ask(address: str, known: State | None, start: int, timeout: float) -> HTTPResponse:
-    headers = {"User-Agent": "structseg", "Accept-Encoding": "identity"}
+    headers = dict(HEADERS)
     if known and start:
         headers["Range"] = f"bytes={start}-"
         if known.mark and not known.mark.startswith("W/"):

@@ -9,12 +9,9 @@ from support import Cli, refused
 
 CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "name": (("voc2102",), ("'voc2102'", "did you mean 'voc2012'?", "structseg list downloads")),
-    "far name": (("imagenet-22k",), ("'imagenet-22k'",)),
     "no consent": (("voc2012",), ("give --yes",)),
     "cityscapes": (("cityscapes", "--yes"), ("needs an account", "cityscapes-dataset.com/register", "leftImg8bit/")),
-    "mapillary": (("mapillary", "--yes"), ("needs an account", "data.format=mapillary")),
     "scannet": (("scannet", "--yes"), ("needs an account", "scan-net.org", "no reader here yet")),
-    "option": (("voc2012", "--yess"), ("'--yess'", "did you mean '--yes'?")),
 }
 
 

@@ -24,9 +24,10 @@ import pytest
 from support import listing
 
 from structseg import build, runs
+from structseg.cli.download import download as command
 from structseg.data import transfer
 from structseg.data.catalogue import Entry, File, readable
-from structseg.data.download import catalogue, download, find, is_done
+from structseg.data.download import catalogue, download, find, is_done, with_announced_sizes
 from structseg.data.unpack import unpack
 from structseg.errors import ConfigError, DataError
 
@@ -65,6 +66,9 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
         def log_message(self, *words: Any) -> None:
             pass
 
+        def do_HEAD(self) -> None:
+            self.answer(0)
+
         def do_GET(self) -> None:
             server.asked.append(self.headers["Range"])
             if self.path.startswith("/away"):
@@ -96,6 +100,8 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Length", str(len(rest)))
             self.send_header("Content-Type", server.kind)
             self.end_headers()
+            if self.command == "HEAD":
+                return
             self.wfile.write(rest[: server.cut] if server.cut else rest)
             if server.stall:
                 server.stop.wait(10)
@@ -553,6 +559,60 @@ def test_a_disk_that_fills_while_unpacking_leaves_nothing(tmp_path: Path, monkey
     with pytest.raises(DataError, match=r"the disk is full while unpacking a\.tar"):
         unpack(tmp_path / "a.tar", tmp_path / "out")
     assert names(tmp_path) == {"a.tar"}
+
+
+# ------------------------------------------------------------------------------------------------ the command
+
+
+@pytest.fixture
+def made_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> Entry:
+    """An entry of the test's server that the command finds by any name."""
+    entry = replace(server.entry(sha256=server.sha256), licence="CC0", use="look into FOLDER")
+    monkeypatch.setattr("structseg.data.download.find", lambda name: entry)
+    return entry
+
+
+def test_the_command_shows_asks_and_fetches(
+    server: Server, made_up: Entry, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    for answer in (False, True):
+        monkeypatch.setattr("typer.confirm", lambda question, answer=answer: answer)
+        if answer:
+            command(made_up.name, out=tmp_path / "out")
+        else:
+            with pytest.raises(ConfigError, match="nothing was downloaded"):
+                command(made_up.name, out=tmp_path / "out")
+            assert not (tmp_path / "out").exists()
+        shown = capsys.readouterr().out
+        for word in ("CC0", server.address, server.sha256, "1.0 MB"):  # the size is what the server announces
+            assert word in shown
+    assert f"next: look into {tmp_path / 'out'}" in shown
+    command(made_up.name, out=tmp_path / "out")  # done: nothing is asked, nothing fetched
+    assert "already" in capsys.readouterr().out
+    assert server.asked == [None]
+
+
+def test_without_a_terminal_there_is_a_line_for_every_tenth(
+    server: Server, made_up: Entry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(made_up.name, out=tmp_path, yes=True)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("set.bin  ")]
+    assert 1 < len(lines) <= 10
+    assert "1.0 MB of 1.0 MB" in lines[-1]
+    assert all("/s" in line and "s left" in line for line in lines)
+
+
+@pytest.mark.parametrize("change", [{"status": 404}, {"kind": "text/html"}, {"length": False}])
+def test_a_size_that_nobody_says_is_not_known(server: Server, change: dict[str, Any]) -> None:
+    for name, value in change.items():
+        setattr(server, name, value)
+    assert with_announced_sizes(server.entry()).said_size == "size not known"
+    known = server.entry(size=5).files[0]
+    assert (
+        with_announced_sizes(replace(server.entry(), files=(known, File(server.address)))).said_size == "over 5 bytes"
+    )
 
 
 # ------------------------------------------------------------------------------------------------ the catalogue
