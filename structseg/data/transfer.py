@@ -100,8 +100,7 @@ def _known(part: Path, address: str) -> State | None:
         arrived = part.stat().st_size
     except (OSError, ValueError, TypeError):
         return None
-    whole = not state.total or arrived <= state.total
-    return state if arrived and whole and state.address == address else None
+    return state if arrived and state.address == address else None
 
 
 def _opener() -> request.OpenerDirector:

@@ -311,6 +311,13 @@ def test_a_part_that_is_whole_is_checked_without_asking_again(server: Server, tm
     assert server.asked == [None]
 
 
+def test_a_part_longer_than_the_file_begins_anew(server: Server, tmp_path: Path) -> None:
+    entry = cut_off(server, tmp_path)
+    (tmp_path / "set.bin.part").write_bytes(CONTENT + b"more")
+    quiet(entry, tmp_path)
+    assert (tmp_path / "set.bin").read_bytes() == CONTENT
+
+
 def test_a_damaged_part_is_found_out_by_the_checksum(server: Server, tmp_path: Path) -> None:
     entry = cut_off(server, tmp_path)
     (tmp_path / "set.bin.part").write_bytes(b"x" * 300_000)
