@@ -62,6 +62,7 @@ COMMANDS = {
     "grid",
     "export",
     "convert",
+    "download",
     "demo",
     "list",
     "config",

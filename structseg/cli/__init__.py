@@ -16,6 +16,7 @@ from structseg.cli import (
     convert,
     demo,
     doctor,
+    download,
     evaluate,
     export,
     grid,
@@ -44,6 +45,7 @@ app.command("compare")(compare.compare)
 app.command("grid")(grid.grid)
 app.command("export")(export.export)
 app.command("convert")(convert.convert)
+app.command("download")(download.download)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("list")(listing.show)

@@ -19,18 +19,24 @@ _ROOMS = {
 
 
 def show(
-    kind: Annotated[str, typer.Argument(help="losses, nets, backbones, heads, regimes, formats or recipes.")],
+    kind: Annotated[
+        str, typer.Argument(help="losses, nets, backbones, heads, regimes, formats, recipes or downloads.")
+    ],
 ) -> None:
     """List names with a line about each."""
     from structseg import build
+    from structseg.cli.download import table
     from structseg.recipes import recipes
 
+    if kind == "downloads":
+        print("\n".join(table()))
+        return
     if kind == "recipes":
         found = {name: (function.__doc__ or "").split("\n")[0] for name, function in recipes().items()}
     elif kind in _ROOMS:
         found = build.names(_ROOMS[kind])
     else:
-        raise ConfigError(f"cannot list '{kind}'{did_you_mean(kind, [*_ROOMS, 'recipes'])}")
+        raise ConfigError(f"cannot list '{kind}'{did_you_mean(kind, [*_ROOMS, 'recipes', 'downloads'])}")
     width = max(len(name) for name in found)
     for name, about in found.items():
         print(f"{name:{width}}  {about}")
