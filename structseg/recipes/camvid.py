@@ -2,9 +2,8 @@
 
 EfficientNet-Lite0 from ImageNet (extra `pretrained`, or model.weights=FILE), its first two stages and all norms frozen,
 light top-down head, logits at stride 4, class-weighted cross-entropy, averaged weights; scored over the paper's six
-scales and their mirror pictures. The field keeps its full weight to the end: on val that doubles its gain
-(docs/results.md, where the trials of these settings are). About 20 minutes on one core; at the full budget not run with
-all seeds yet.
+scales and their mirror pictures. The field keeps its full weight to the end: on val that doubles its gain (docs/results.md, where
+the trials of these settings are). About 20 minutes on one core; at the full budget not run with all seeds yet.
 """
 
 from __future__ import annotations
