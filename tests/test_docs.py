@@ -269,7 +269,7 @@ def test_names_of_recipes_and_keys_exist(file: Path) -> None:
     for name in re.findall(r"`([a-z_.]+\.[a-z_.]+)(?: ?=[^`]*)?`", text):
         if name.split(".")[0] in tables and not name.endswith(".safetensors"):
             assert name in keys or "options" in name, f"{file.name}: `{name}`"
-    for name in re.findall(r"`((?:scenes|camvid|pairs|voc|cityscapes|released)_[a-z0-9_]+)`", text):
+    for name in re.findall(r"`((?:scenes|camvid|pairs)_[a-z]+|(?:voc|cityscapes|released)_[a-z_]+2?)`", text):
         assert name in recipes.recipes(), f"{file.name}: `{name}`"
 
 
