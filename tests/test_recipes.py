@@ -60,7 +60,7 @@ def marked(name: str) -> Any:
     return pytest.param(name, marks=[pytest.mark.smoke] if "_fcn_" in name or "_deeplab_" in name else [])
 
 
-@pytest.mark.parametrize("name", map(marked, recipes()))
+@pytest.mark.parametrize("name", [marked(name) for name in recipes()])
 def test_every_recipe_steps_once(name: str) -> None:
     config = on_scenes(recipe(name))
     parts = prepare(replace(config, model=thin(config.model)), device="cpu")

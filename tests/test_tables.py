@@ -47,7 +47,7 @@ def test_commands_name_what_exists(words: list[str]) -> None:
     if words[1] == "train":
         (name,) = names
         config = read(name, differences)
-        assert bool(config.model.weights) != bool(config.model.init_from)
+        assert bool(config.model.weights or config.data.format == "scenes") != bool(config.model.init_from)
     elif words[1] == "grid":
         assert len(trials(names, over, differences)) >= 2
     elif words[1] == "evaluate":
