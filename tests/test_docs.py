@@ -271,7 +271,7 @@ def test_names_of_recipes_and_keys_exist(file: Path) -> None:
     for name in re.findall(r"`([a-z_.]+\.[a-z_.]+)(?: ?=[^`]*)?`", text):
         if name.split(".")[0] in tables and not name.endswith(".safetensors"):
             assert name in keys or "options" in name, f"{file.name}: `{name}`"
-    for name in re.findall(r"`((?:scenes|camvid|pairs)_[a-z]+)`", text):
+    for name in re.findall(r"`((?:scenes|camvid|pairs)_[a-z]+|(?:voc|cityscapes|released)_[a-z_]+2?)`", text):
         assert name in recipes.recipes(), f"{file.name}: `{name}`"
 
 
@@ -300,8 +300,8 @@ def test_every_key_is_documented_with_its_default() -> None:
 
 
 def test_every_recipe_and_loss_option_is_documented() -> None:
-    config, losses = ((ROOT / "docs" / name).read_text() for name in ("config.md", "losses.md"))
-    assert {name for name in recipes.recipes() if f"`{name}`" not in config} == set()
+    config, tables, losses = ((ROOT / "docs" / name).read_text() for name in ("config.md", "tables.md", "losses.md"))
+    assert {name for name in recipes.recipes() if f"`{name}`" not in config + tables} == set()
     for name in build.names("losses"):
         assert f"`{name}`" in losses
         assert {option for option in build.options(build.find("losses", name)) if f"`{option}`" not in losses} == set()

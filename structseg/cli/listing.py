@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import groupby
 from typing import Annotated
 
 import typer
@@ -32,11 +34,15 @@ def show(
         print("\n".join(table()))
         return
     if kind == "recipes":
-        found = {name: (function.__doc__ or "").split("\n")[0] for name, function in recipes().items()}
+        by_family = groupby(recipes().items(), key=lambda each: each[1].__module__)
+        blocks = [{name: (made.__doc__ or "").split("\n")[0] for name, made in family} for _, family in by_family]
     elif kind in _ROOMS:
-        found = build.names(_ROOMS[kind])
+        blocks = [build.names(_ROOMS[kind])]
     else:
         raise ConfigError(f"cannot list '{kind}'{did_you_mean(kind, [*_ROOMS, 'recipes', 'downloads'])}")
+    print("\n\n".join(map(_table, blocks)))
+
+
+def _table(found: Mapping[str, str]) -> str:
     width = max(len(name) for name in found)
-    for name, about in found.items():
-        print(f"{name:{width}}  {about}")
+    return "\n".join(f"{name:{width}}  {about}" for name, about in found.items())

@@ -14,18 +14,18 @@ from types import ModuleType
 
 from structseg.config import Config, merge, override, read_toml
 from structseg.errors import ConfigError, did_you_mean
-from structseg.recipes import camvid, pairs, scenes
+from structseg.recipes import camvid, cityscapes, pairs, released, scenes, voc
 
-_FAMILIES: tuple[ModuleType, ...] = (scenes, camvid, pairs)
+_FAMILIES: tuple[ModuleType, ...] = (scenes, camvid, pairs, voc, cityscapes, released)
 
 
 def recipes() -> dict[str, Callable[[], Config]]:
-    """Recipe name -> function."""
+    """Recipe name -> function, family by family, in the order in which they are written."""
     return {
         name: function
         for family in _FAMILIES
-        for name, function in inspect.getmembers(family, inspect.isfunction)
-        if not name.startswith("_") and function.__module__ == family.__name__
+        for name, function in vars(family).items()
+        if inspect.isfunction(function) and not name.startswith("_") and function.__module__ == family.__name__
     }
 
 

@@ -1,0 +1,100 @@
+"""docs/tables.md: its commands name recipes and keys that exist, its numbers are those of the recipes, and a model of
+Cityscapes is scored on GTA5 as Table 9 wants it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from layouts import BUILD
+from support import ROOT
+from test_recipes import on_scenes, thin
+
+from structseg.config import Config, DataConfig, override
+from structseg.recipes import read, recipe, recipes
+from structseg.study.grid import trials
+from structseg.training.run import rescore, train
+
+PAGE = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```text\n(.*?)^```", PAGE, re.M | re.S)
+COMMANDS = [shlex.split(line) for block in BLOCKS for line in block.splitlines() if line.startswith("structseg ")]
+WITH_VALUE = ("--out", "--over", "--ids")
+
+
+def parts(words: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """What stands alone, the differences `a.b=c`, and the values of --over."""
+    over = [words[place + 1] for place, word in enumerate(words) if word == "--over"]
+    left = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if not word.startswith("--") and before not in WITH_VALUE
+    ]
+    return [word for word in left if "=" not in word], [word for word in left if "=" in word], over
+
+
+def test_every_table_has_a_command() -> None:
+    sections = dict(re.findall(r"^## (Tables? [\d and]+).*?\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
+    assert " ".join(sections) == " ".join([f"Table {n}" for n in range(1, 10)] + ["Tables 10 and 11"])
+    assert all("\nstructseg " in text for text in sections.values())
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_commands_name_what_exists(words: list[str]) -> None:
+    names, differences, over = parts(words[2:])
+    if words[1] == "train":
+        (name,) = names
+        config = read(name, differences)
+        assert bool(config.model.weights or config.data.format == "scenes") != bool(config.model.init_from)
+    elif words[1] == "grid":
+        assert len(trials(names, over, differences)) >= 2
+    elif words[1] == "evaluate":
+        override(Config(), differences)
+    else:
+        assert words[1] in ("convert", "predict", "compare")
+
+
+def test_runs_that_are_scored_are_made_by_a_command() -> None:
+    made = {place for words in COMMANDS for place in outputs(words)}
+    scored = {parts(words[2:])[0][0] for words in COMMANDS if words[1] in ("evaluate", "predict")}
+    starts = {each.removeprefix("model.init_from=") for words in COMMANDS for each in words if "init_from=" in each}
+    starts |= {recipe(name).model.init_from for name in recipes() if name.endswith("aaf_stage2")}
+    assert scored | starts <= made
+
+
+def outputs(words: list[str]) -> set[str]:
+    """Run folders that a command makes."""
+    out = words[words.index("--out") + 1] if "--out" in words else ""
+    names, differences, over = parts(words[2:])
+    if words[1] == "grid":
+        return {f"{out}/{trial.name}" for trial in trials(names, over, differences)}
+    return {out}
+
+
+def test_numbers_of_the_page_are_those_of_the_recipes() -> None:
+    listed = dict(re.findall(r"`((?:voc|cityscapes)_\w+)` (\d\d\.\d\d)", PAGE))
+    said = {name: re.search(r"Published: (\d\d\.\d\d)", made.__doc__ or "") for name, made in recipes().items()}
+    papers = {name: found[1] for name, found in said.items() if found and name.startswith(("voc_", "cityscapes_"))}
+    assert listed == papers
+    assert len(papers) == 17
+
+
+@pytest.mark.smoke
+def test_a_model_of_cityscapes_is_scored_on_gta5(tmp_path: Path) -> None:
+    for name in ("cityscapes", "gta5"):
+        BUILD[name](tmp_path / name)
+    for file in (tmp_path / "gta5").glob("*.txt"):  # part 1 of the set comes without lists
+        file.unlink()
+    small = on_scenes(recipe("cityscapes_pspnet_aaf"))
+    streets = DataConfig(format="cityscapes", root=str(tmp_path / "cityscapes"), crop=(48, 48))
+    small = replace(small, data=streets, model=thin(small.model), optim=replace(small.optim, steps=1))
+    train(small, out=tmp_path / "run", quiet=True)
+    (words,) = (words for words in COMMANDS if "data.format=gta5" in words)
+    _, differences, _ = parts(words[2:])
+    found = rescore(tmp_path / "run", [f"data.root={tmp_path / 'gta5'}", *differences], out=tmp_path / "scores")
+    assert (found["set"], found["split"], found["images"]) == ("gta5", "all", 3)
+    assert len(found["iou"]) == 19
+    assert found["pixels"] == 3 * (6 * 8 - 6)  # a column of licence plates is ignored
+    assert 0 <= found["pixel_accuracy"] <= 1
