@@ -10,7 +10,7 @@ import dataclasses
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -203,6 +203,16 @@ def override(config: Config, texts: Iterable[str]) -> Config:
         key, value = parse_override(text)
         _set(tree, key.split("."), value, key)
     return _validate(tree, "command line")
+
+
+def override_trained(config: Config, texts: Iterable[str], sections: Sequence[str], run: object) -> Config:
+    """`override` for a finished `run`, of which only the keys of some `sections` may still differ."""
+    changed = override(config, texts)
+    for key in difference(config, changed):
+        if key.partition(".")[0] not in sections:
+            known = ", ".join(f"{name}.*" for name in sections)
+            raise ConfigError(f"{key} is fixed by the training of {run}; only {known} may differ")
+    return changed
 
 
 def merge(config: Config, differences: Mapping[str, Any], source: Path) -> Config:

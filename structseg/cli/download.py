@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from structseg.data.catalogue import Entry
+    from structseg.data.download.catalogue import Entry
 
 
 def download(
@@ -51,7 +51,7 @@ def table() -> list[str]:
 
 
 def _described(entry: Entry, folder: Path) -> list[str]:
-    from structseg.data.catalogue import readable
+    from structseg.data.download.catalogue import readable
 
     lines = [f"{entry.name}: {entry.about}", f"licence: {entry.licence} ({entry.terms})"]
     lines += [f"  {file.address}  {readable(file.size)}, {file.check}" for file in entry.files]
@@ -99,7 +99,7 @@ def _watch(what: str) -> Callable[[int, int], None]:
 
 def _line(what: str, done: int, whole: int, rate: float, *, files: bool) -> str:
     """`NAME  1.2 GB of 2.0 GB  11 MB/s  72 s left`, or files while unpacking."""
-    from structseg.data.catalogue import readable
+    from structseg.data.download.catalogue import readable
 
     if files:
         return f"{what}  {done}{f' of {whole}' if whole else ''} files  {rate:.0f}/s"

@@ -34,8 +34,8 @@ def predict(
     """Write index PNG, colour PNG and overlay for each picture, at its own size."""
     from dataclasses import replace
 
-    from structseg.config import Config, difference, override
-    from structseg.errors import ConfigError, UserError
+    from structseg.config import Config, override_trained
+    from structseg.errors import UserError
     from structseg.inference.load import load
     from structseg.inference.predict import find_pictures, predict_files
     from structseg.runs import check_writable
@@ -49,11 +49,7 @@ def predict(
     if ids == "raw":
         vars(network)["labels"].raw_values()  # refused before anything is written
     known: Config = vars(network)["config"]
-    config = override(known, differences)
-    for key in difference(known, config):
-        if not key.startswith("inference."):
-            raise ConfigError(f"{key} is fixed by the training of {model}; only inference.* may differ in predict")
-    inference = config.inference
+    inference = override_trained(known, differences, ("inference",), model).inference
     inference = replace(inference, tile=inference.tile if tile is None else tile, mirror=mirror or inference.mirror)
     done = 0
     try:

@@ -7,32 +7,35 @@ weights, versions, times.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from structseg import runs
-from structseg.config import Config, to_toml
-from structseg.errors import ConfigError
+from structseg.config import Config, override_trained, to_toml
+from structseg.errors import CheckpointError, ConfigError
 from structseg.inference.load import load, save_weights
 from structseg.types import Labels
 
 _KEPT = ("recipe", "seed", "step", "parameters")  # facts that go with the weights
 
 
-def weights(run: Path, out: Path, *, overrides: Config | None = None, notice: str = "") -> Path:
+def weights(run: Path, out: Path, *, overrides: Sequence[str] = (), notice: str = "") -> Path:
     """Write config.toml and model.safetensors (float16) of `run` into the new folder `out`; the weight file.
 
-    `overrides` is the configuration to write instead, e.g. with other `inference` keys; `notice`, the terms of use, is
-    said whenever the model is loaded. Raises ConfigError where `out` exists, CheckpointError for a damaged run.
+    `overrides` are `inference.a=b` differences; `notice`, the terms of use, is said whenever the model is loaded.
+    Raises ConfigError where `out` exists or a key may not differ, CheckpointError where `run` is none or damaged.
     """
+    if not runs.is_run(run):
+        raise CheckpointError(f"{run} is not a run folder ({runs.CONFIG} is missing)")
     if out.exists():
         raise ConfigError(f"--out {out} exists; choose a new folder")
     runs.check_writable(out)
     model = load(run)
     known = vars(model)
-    config: Config = overrides or known["config"]
+    config: Config = override_trained(known["config"], overrides, ("inference",), run)
     labels: Labels = replace(known["labels"], source=Path(known["labels"].source).name)
     about = {key: known["about"][key] for key in _KEPT if key in known["about"]}
     about |= {"labels": labels.as_dict(), **({"notice": notice} if notice else {})}

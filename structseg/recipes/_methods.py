@@ -1,31 +1,31 @@
-"""The methods that the AAF paper compares, each as a difference from cross-entropy.
+"""The methods that recipes compare, each as a difference from cross-entropy.
 
-Affinity terms fall to a tenth as in the released code (decay 0.1). What the paper does not state is chosen here: the
-weight of the embedding, and that of the random projection, whose published 0.01 is for a scale that it does not give
-(docs/losses.md).
+Affinity terms fall to a tenth as in the released code (decay 0.1) unless a recipe says otherwise. What the AAF paper
+does not state is chosen here: the weight of the embedding, and that of the random projection, whose published 0.01 is
+for a scale that it does not give (docs/losses.md).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from structseg.config import Config, LossConfig
 
 
-def affinity(base: Config, *, weight: float = 1.0) -> Config:
+def affinity(base: Config, *, weight: float = 1.0, decay: float = 0.1) -> Config:
     """The plain affinity field, 3x3."""
-    return _plus(base, LossConfig(name="affinity_field", weight=weight, decay=0.1))
+    return plus(base, "affinity_field", weight=weight, decay=decay)
 
 
-def aaf(base: Config, *, kernel_sizes: tuple[int, ...], weight: float = 1.0) -> Config:
+def aaf(base: Config, *, kernel_sizes: tuple[int, ...], weight: float = 1.0, decay: float = 0.1) -> Config:
     """Adaptive affinity fields."""
-    options = {"kernel_sizes": list(kernel_sizes)}
-    return _plus(base, LossConfig(name="adaptive_affinity_field", weight=weight, decay=0.1, options=options))
+    return plus(base, "adaptive_affinity_field", weight=weight, decay=decay, kernel_sizes=list(kernel_sizes))
 
 
 def random(base: Config) -> Config:
     """The random projection (eq. 4)."""
-    return _plus(base, LossConfig(name="random_projection"))
+    return plus(base, "random_projection")
 
 
 def adversarial(base: Config) -> Config:
@@ -33,10 +33,11 @@ def adversarial(base: Config) -> Config:
     return replace(base, regime="adversarial_projection", regime_options={"weight": 0.01})
 
 
-def embedding(base: Config) -> Config:
+def embedding(base: Config, *, weight: float = 1.0) -> Config:
     """The contrastive loss on the last feature before the classifier."""
-    return _plus(base, LossConfig(name="embedding_contrast"))
+    return plus(base, "embedding_contrast", weight=weight)
 
 
-def _plus(base: Config, term: LossConfig) -> Config:
-    return replace(base, losses=(*base.losses, term))
+def plus(base: Config, loss: str, *, weight: float = 1.0, decay: float = 1.0, **options: Any) -> Config:
+    """One more loss."""
+    return replace(base, losses=(*base.losses, LossConfig(name=loss, weight=weight, decay=decay, options=options)))

@@ -8,9 +8,8 @@ settings. About 15 minutes on one core, and 6 for the scores.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from structseg.config import Config, DataConfig, EvaluationConfig, InferenceConfig, LossConfig, ModelConfig, OptimConfig
+from structseg.recipes._methods import aaf, adversarial, affinity, embedding, plus, random
 
 
 def camvid_ce() -> Config:
@@ -45,45 +44,39 @@ def camvid_ce() -> Config:
 
 def camvid_affinity() -> Config:
     """The baseline and the plain affinity field, 3x3."""
-    return _and("affinity_field")
+    return affinity(camvid_ce(), decay=1.0)
 
 
 def camvid_aaf() -> Config:
     """The baseline and adaptive affinity fields, 3x3 and 5x5 (the paper's best set), at half the weight."""
-    return _and("adaptive_affinity_field", 0.5, kernel_sizes=[3, 5])
+    return aaf(camvid_ce(), kernel_sizes=(3, 5), weight=0.5, decay=1.0)
 
 
 def camvid_random() -> Config:
     """The baseline and random projections, 5x5."""
-    return _and("random_projection")
+    return random(camvid_ce())
 
 
 def camvid_adversarial() -> Config:
     """The baseline and a discriminator of label maps at the paper's weight, 0.01."""
-    return replace(camvid_ce(), regime="adversarial_projection")
+    return adversarial(camvid_ce())
 
 
 def camvid_embedding() -> Config:
     """The baseline and a contrastive loss on the last feature."""
-    return _and("embedding_contrast", 0.5)
+    return embedding(camvid_ce(), weight=0.5)
 
 
 def camvid_rmi() -> Config:
     """The baseline and region mutual information, 3x3."""
-    return _and("rmi")
+    return plus(camvid_ce(), "rmi")
 
 
 def camvid_active_boundary() -> Config:
     """The baseline and the active boundary loss."""
-    return _and("active_boundary")
+    return plus(camvid_ce(), "active_boundary")
 
 
 def camvid_lovasz() -> Config:
     """The baseline and the Lovasz-softmax loss."""
-    return _and("lovasz")
-
-
-def _and(loss: str, weight: float = 1.0, **options: object) -> Config:
-    """The baseline and one more loss."""
-    base = camvid_ce()
-    return replace(base, losses=(*base.losses, LossConfig(name=loss, weight=weight, options=options)))
+    return plus(camvid_ce(), "lovasz")

@@ -6,9 +6,8 @@ light top-down head; give model.weights=FILE for a pretrained backbone. Scores d
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from structseg.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, OptimConfig
+from structseg.recipes._methods import aaf
 
 
 def pairs_ce() -> Config:
@@ -24,5 +23,4 @@ def pairs_ce() -> Config:
 
 def pairs_aaf() -> Config:
     """Class-weighted cross-entropy and adaptive affinity fields, 3x3 and 5x5."""
-    field = LossConfig(name="adaptive_affinity_field", decay=0.1, options={"kernel_sizes": [3, 5]})
-    return replace(pairs_ce(), losses=(*pairs_ce().losses, field))
+    return aaf(pairs_ce(), kernel_sizes=(3, 5))

@@ -6,9 +6,8 @@ A small residual network (depth 10, 24 channels) with a light top-down head and 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from structseg.config import Config, DataConfig, EvaluationConfig, InferenceConfig, LossConfig, ModelConfig, OptimConfig
+from structseg.recipes._methods import aaf, affinity
 
 
 def scenes_ce() -> Config:
@@ -46,11 +45,9 @@ def scenes_ce() -> Config:
 
 def scenes_affinity() -> Config:
     """The baseline and the plain affinity field, 3x3."""
-    field = LossConfig(name="affinity_field", decay=0.1)
-    return replace(scenes_ce(), losses=(*scenes_ce().losses, field))
+    return affinity(scenes_ce())
 
 
 def scenes_aaf() -> Config:
     """The baseline and adaptive affinity fields, 3x3, 5x5 and 7x7."""
-    field = LossConfig(name="adaptive_affinity_field", decay=0.1, options={"kernel_sizes": [3, 5, 7]})
-    return replace(scenes_ce(), losses=(*scenes_ce().losses, field))
+    return aaf(scenes_ce(), kernel_sizes=(3, 5, 7))

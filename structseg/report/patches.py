@@ -45,47 +45,47 @@ def patches(comparison: Comparison) -> tuple[Patch, ...]:
     rows = [row for row in (comparison.b, comparison.a, *comparison.finished) if row is not None]
     for row in rows:
         if learned := kernels(row):
-            order = sorted(range(len(learned.edge)), key=lambda place: learned.edge[place])
-            drawn = [_patch(row, learned, learned.cell, place) for place in order] if learned.cell else []
-            return tuple(patch for patch in drawn if patch)
+            places = _places(row) if learned.cell else {}
+            order = sorted(places, key=lambda place: learned.edge[place])
+            return tuple(_patch(row, learned, learned.cell or 0, place, *places[place]) for place in order)
     return ()
 
 
-def _patch(row: Row, learned: Kernels, cell: float, place: int) -> Patch | None:
-    found = _place(row, place)
-    if found is None:
-        return None
-    picture, scale, y, x = found
-    image = read_image(picture.image)
-    top, left = (
-        min(max(0, at - SIDE // 2), max(0, full - SIDE)) for at, full in zip((y, x), image.shape[:2], strict=True)
-    )
-    file = io.BytesIO()
-    Image.fromarray(image[top : top + SIDE, left : left + SIDE]).save(file, "JPEG", quality=88)
-    address = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
-    edge, interior = (sizes[place] * cell * scale for sizes in (learned.edge, learned.interior))
-    return Patch(row.classes[place], learned.edge[place], address, x - left + 0.5, y - top + 0.5, edge, interior)
+def _places(row: Row) -> dict[int, tuple[Picture, int, int]]:
+    """Class -> the kept picture with most of its border, and the border pixel (y, x) nearest to the middle of them.
 
-
-def _place(row: Row, place: int) -> tuple[Picture, float, int, int] | None:
-    """The kept picture with most border of a class, its scale, and the border pixel nearest to the middle of them all.
-
-    Pixels nearer to the picture's edge than half a patch are taken only where there are no others.
+    Pixels nearer to the picture's edge than half a patch are taken only where the picture has no others.
     """
-    best: tuple[Picture, float, NDArray[np.intp]] | None = None
+    most: dict[int, int] = {}
+    found: dict[int, tuple[Picture, int, int]] = {}
     for picture in row.run.pictures:
         if picture.scale is None:
             continue
-        border = _border(read_mask(picture.target), place, len(row.classes))
-        inner = _inner(border)
-        points = np.argwhere(inner if inner.any() else border)
-        if len(points) and (best is None or len(points) > len(best[2])):
-            best = (picture, picture.scale, points)
-    if best is None:
-        return None
-    picture, scale, points = best
-    y, x = points[np.square(points - points.mean(0)).sum(1).argmin()]
-    return picture, scale, int(y), int(x)
+        target = read_mask(picture.target)
+        for place in range(len(row.classes)):
+            border = _border(target, place, len(row.classes))
+            inner = _inner(border)
+            points = np.argwhere(inner if inner.any() else border)
+            if len(points) > most.get(place, 0):
+                y, x = points[np.square(points - points.mean(0)).sum(1).argmin()]
+                most[place], found[place] = len(points), (picture, int(y), int(x))
+    return found
+
+
+def _patch(row: Row, learned: Kernels, cell: float, place: int, picture: Picture, y: int, x: int) -> Patch:
+    image = read_image(picture.image)
+    top, left = _start(y, image.shape[0]), _start(x, image.shape[1])
+    file = io.BytesIO()
+    Image.fromarray(image[top : top + SIDE, left : left + SIDE]).save(file, "JPEG", quality=88)
+    address = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    pixels = cell * (picture.scale or 1)  # of the kept picture, one cell
+    edge, interior = learned.edge[place] * pixels, learned.interior[place] * pixels
+    return Patch(row.classes[place], learned.edge[place], address, x - left + 0.5, y - top + 0.5, edge, interior)
+
+
+def _start(at: int, full: int) -> int:
+    """Where a patch around `at` begins, inside 0..full."""
+    return min(max(0, at - SIDE // 2), max(0, full - SIDE))
 
 
 def _border(target: UInt8, place: int, classes: int) -> Mask:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from structseg import runs
-from structseg.config import Config, difference, merge, override, read_toml, to_toml
+from structseg.config import Config, difference, merge, override_trained, read_toml, to_toml
 from structseg.data import open_format
 from structseg.data.check import check_split
 from structseg.data.fingerprint import fingerprint
@@ -204,9 +204,10 @@ def _kernels(parts: Parts, step: int, log: Log) -> dict[str, Any] | None:
     if not rows:
         return None
     learned = {name: rows[-1][name] for name in ("kernel_sizes", "edge", "interior")}
-    fields = [term for term in parts.regime.terms if hasattr(term.loss, "effective_kernel_size")]
-    stride = getattr(parts.regime.model, "stride", None) if fields[-1].at == "head" else 1
-    return {**learned, "cell": stride}  # pixels
+    terms = getattr(parts.regime, "terms", ())  # a regime of somebody's own may have none
+    places = [term.at for term in terms if hasattr(term.loss, "effective_kernel_size")]
+    stride = getattr(parts.state.trained["model"], "stride", None)
+    return {**learned, "cell": {"head": stride, "target": 1}.get(places[-1]) if places else None}  # pixels
 
 
 def score(model: nn.Module, dataset: Format, config: Config, *, out: Path | None, device: torch.device) -> Any:
@@ -234,10 +235,7 @@ def rescore(path: Path, overrides: Sequence[str], *, out: Path | None, device: s
     chosen = pick_device(device)
     model = load(path, device=chosen)
     known: Config = vars(model)["config"]
-    config = override(known, overrides)
-    for key in difference(known, config):
-        if key.partition(".")[0] not in ("data", "evaluation", "inference"):
-            raise ConfigError(f"{key} is fixed by the training of {path}; data, evaluation and inference may differ")
+    config = override_trained(known, overrides, ("data", "evaluation", "inference"), path)
     dataset = open_format(config.data)
     split = split_of(config)
     check_split(dataset, split)

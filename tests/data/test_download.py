@@ -25,10 +25,9 @@ from support import listing
 
 from structseg import build, runs
 from structseg.cli.download import download as command
-from structseg.data import transfer
-from structseg.data.catalogue import Entry, File, readable
-from structseg.data.download import catalogue, download, find, is_done, with_announced_sizes
-from structseg.data.unpack import unpack
+from structseg.data.download import catalogue, download, find, is_done, transfer, with_announced_sizes
+from structseg.data.download.catalogue import Entry, File, readable
+from structseg.data.download.unpack import unpack
 from structseg.errors import ConfigError, DataError
 
 CONTENT = bytes(range(256)) * 4000  # 1 MB, so that blocks and cuts matter

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from structseg.errors import ConfigError
-from structseg.losses.sampling import probabilities_of, read_target
+from structseg.losses.regions import read_masks
 from structseg.models.nets.discriminator import Discriminator
 from structseg.training.loop import Group
 from structseg.training.regimes.supervised import Supervised, Term, target_of
@@ -69,11 +69,8 @@ class AdversarialProjection(Supervised):
 
     def _maps(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """(B,C,h,w) twice: probabilities and one-hot truth, both 0 where there is no label."""
-        labels = read_target(logits, target, ignore_index=self.ignore_index)  # (B,h,w), -1 = none
-        probabilities, classes = probabilities_of(logits), logits.shape[1]
-        ids = torch.arange(classes, device=labels.device) if classes > 1 else labels.new_ones(1)
-        truth = labels.unsqueeze(1) == ids.view(1, -1, 1, 1)  # (B,C,h,w)
-        return probabilities * (labels >= 0).unsqueeze(1), truth.to(probabilities.dtype)
+        soft, true, _ = read_masks(logits, target, ignore_index=self.ignore_index)
+        return soft, true
 
 
 def _bce(logits: Tensor, truth: float) -> Tensor:

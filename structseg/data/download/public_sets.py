@@ -6,7 +6,7 @@ recorded in public logs of downloads.
 
 from __future__ import annotations
 
-from structseg.data.catalogue import Entry, File
+from structseg.data.download.catalogue import Entry, File
 
 _FLICKR = "pictures of Flickr users, under its terms of use"
 _VOC = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"

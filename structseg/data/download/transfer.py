@@ -23,7 +23,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from structseg import runs
-from structseg.data.catalogue import readable
+from structseg.data.download.catalogue import readable
 from structseg.errors import DataError
 
 Progress = Callable[[int, int], None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from structseg.data.catalogue import Entry, File
+from structseg.data.download.catalogue import Entry, File
 
 _SLIM = "http://download.tensorflow.org/models"
 _TORCH = "https://download.pytorch.org/models"

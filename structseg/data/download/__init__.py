@@ -15,11 +15,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from structseg import runs
-from structseg.data import transfer
-from structseg.data.catalogue import Entry, File, readable
-from structseg.data.public_sets import SETS
-from structseg.data.published_weights import WEIGHTS
-from structseg.data.unpack import unpack
+from structseg.data.download import transfer
+from structseg.data.download.catalogue import Entry, File, readable
+from structseg.data.download.public_sets import SETS
+from structseg.data.download.published_weights import WEIGHTS
+from structseg.data.download.unpack import unpack
 from structseg.errors import ConfigError, DataError, did_you_mean
 
 Say = Callable[[str], None]
