@@ -65,6 +65,7 @@ def page(comparison: Comparison) -> str:
         thin=[comparison.b.classes[place] for place in thin_classes(comparison.b)],
         has=_sections(comparison),
         pictures=chosen,
+        walls=len(chosen[0].predictions) if chosen else 0,
         patches=patches(comparison),
         details=_details(comparison),
         rising=curves.rising(comparison.finished),

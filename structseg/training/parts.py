@@ -116,9 +116,6 @@ def _try_model(config: Config, model: nn.Module, num_classes: int) -> tuple[Outp
     """Output of a copy of the model for an empty batch, in training mode, and the values that the widest layer reads
     and writes for a pixel."""
     height, width = config.data.crop
-    stride = getattr(model, "stride", 1)
-    if height % stride or width % stride:
-        raise ConfigError(f"data.crop = {[height, width]} is no multiple of {stride}, the stride of the model's logits")
     tried = copy.deepcopy(model).train()
     try:
         with torch.random.fork_rng(devices=()), torch.no_grad(), widest_layer(tried) as values:

@@ -322,8 +322,11 @@ async function check([page, w, f]) {
     "[data-set=thin]", "#all-rows", ".tile", "[data-view=error]", "#next", "#close"]) click(s);
   for (const fold of d.querySelectorAll("details")) fold.open = true;
   await wait(50);
-  return { page, w, ready: d.documentElement.dataset.ready, scroll, after: d.documentElement.scrollWidth, text,
-           before, swapped: d.querySelector("h1").textContent, tiles: d.querySelectorAll(".tile").length };
+  const tiles = d.querySelectorAll(".tile").length;
+  click("[data-wall=all]");
+  const every = d.querySelectorAll(".tile").length, wide = d.documentElement.scrollWidth;
+  return { page, w, every, wide, ready: d.documentElement.dataset.ready, scroll, after: d.documentElement.scrollWidth, text,
+           before, swapped: d.querySelector("h1").textContent, tiles };
 }
 onload = async () => { const found = []; for (const f of frames) found.push(await check(f));
   const out = document.createElement("pre"); out.id = "found"; out.textContent = JSON.stringify(found);
@@ -354,7 +357,9 @@ def test_in_a_browser(make_run: MakeRun, tmp_path: Path) -> None:
     assert len(found) == 16
     for one in found:
         assert (one["ready"], one["tiles"] > 0, one["text"] > 20) == ("1", True, True), one
-        assert max(one["scroll"], one["after"]) <= one["w"], one
+        assert max(one["scroll"], one["after"], one["wide"]) <= one["w"], one
+        columns = {"three.html": 2 + 3, "twenty.html": 2 + 20}.get(one["page"])  # picture, truth, every run
+        assert columns is None or one["every"] * 6 == one["tiles"] * columns, one
         if one["page"] == "three.html":
             assert one["before"] != one["swapped"]
             assert "CE draws clearly worse borders." in one["swapped"]

@@ -14,7 +14,7 @@ from structseg.losses import CrossEntropy
 from structseg.models.nets.discriminator import Discriminator
 from structseg.training.loop import run
 from structseg.training.regimes.adversarial_projection import AdversarialProjection
-from structseg.training.regimes.supervised import Term, target_of
+from structseg.training.regimes.supervised import Term
 from structseg.training.state import State
 from structseg.types import Batch, Output
 
@@ -49,12 +49,12 @@ def test_the_two_objectives() -> None:
     labeled = batch()
     step = made.step({"labeled": labeled}, 0.0)
     logits = made.model(labeled.image).logits
-    sampled = target_of(labeled)[:, ::2, ::2]  # 20 -> 10, 26 -> 13
+    sampled = made.target_of(labeled)[:, ::2, ::2]  # 20 -> 10, 26 -> 13
     valid = (sampled != 255)[:, None]
     truth = functional.one_hot(sampled.clamp(max=3), 4).movedim(-1, 1) * valid
     judged, true = made.discriminator(logits.softmax(1) * valid), made.discriminator(truth.float())
     fools = -torch.log(judged.sigmoid()).mean()
-    torch.testing.assert_close(step.losses["model"], CrossEntropy()(logits, target_of(labeled)) + 0.3 * fools)
+    torch.testing.assert_close(step.losses["model"], CrossEntropy()(logits, made.target_of(labeled)) + 0.3 * fools)
     own = -torch.log(true.sigmoid()).mean() - torch.log(1 - judged.sigmoid()).mean()
     torch.testing.assert_close(step.losses["discriminator"], own)
     assert math.isclose(step.logs["adversarial"], float(fools.detach()), rel_tol=1e-5)
@@ -70,7 +70,7 @@ def test_no_gradient_of_the_discriminator_reaches_the_model() -> None:
 def test_void_says_nothing() -> None:
     """Pixels without label change neither the maps nor what the model learns."""
     made, labeled = regime(), batch()
-    target = target_of(labeled)
+    target = made.target_of(labeled)
     target[:, :8] = 255
     logits = made.model(labeled.image).logits.detach()
     other = logits.clone()
@@ -97,7 +97,7 @@ def test_micro_batches_add_up_to_the_batch() -> None:
 def test_one_class_is_a_sigmoid() -> None:
     made, labeled = regime(classes=1), batch(labels=2)
     logits = made.model(labeled.image).logits
-    target = target_of(labeled)
+    target = made.target_of(labeled)
     maps, truth = made._maps(logits, target)
     torch.testing.assert_close(maps, logits.sigmoid())
     assert truth.shape == maps.shape

@@ -20,6 +20,7 @@ from structseg.losses import (
     Lovasz,
     RandomProjection,
 )
+from structseg.losses.sampling import sample_for
 from structseg.training.loop import run
 from structseg.training.regimes.supervised import Supervised, Term
 from structseg.training.state import State
@@ -197,3 +198,33 @@ def test_features_that_cannot_be_had(model: nn.Module, at: str, message: str) ->
     regime = Supervised(model=model, terms=[Term("embedding_contrast", EmbeddingContrast(num_classes=4), at=at)])
     with pytest.raises(ConfigError, match=message):
         regime.step({"labeled": batch(2)}, 0.0)
+
+
+class Strided(Plain):
+    """Says its stride, as our models do: 13 columns of pixels become 7 cells, cell i at pixel 2 i."""
+
+    stride = 2
+
+
+@pytest.mark.parametrize("at", ["head", "target"])
+@pytest.mark.parametrize("size", [(11, 13), (12, 13), (11, 14), (12, 14), (1, 1)])
+def test_a_crop_may_end_inside_a_cell(size: tuple[int, int], at: str) -> None:
+    """Each cell is compared with the pixel that it stands for, wherever the crop ends."""
+    seen: list[torch.Tensor] = []
+
+    class Look(nn.Module):
+        def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            seen.append(sample_for(logits, target))
+            return logits.sum()
+
+    full = batch(2)
+    height, width = size
+    crop = Batch(full.names, full.image[..., :height, :width], full.target[..., :height, :width])
+    regime = Supervised(model=Strided(), terms=[Term("look", Look(), at=at)], ignore_index=255)
+    regime.step({"labeled": crop}, 0.0)
+    if at == "head":
+        assert torch.equal(seen[0], crop.target[:, ::2, ::2])
+    else:
+        assert torch.equal(seen[0][:, :height, :width], crop.target)
+        assert (seen[0][:, height:] == 255).all()
+        assert (seen[0][:, :, width:] == 255).all()

@@ -6,7 +6,7 @@ const $$ = (selector) => [...document.querySelectorAll(selector)];
 const C = D.classes.length;
 const single = D.a === null;
 const S = { a: D.a, b: D.b, measure: "iou", sort: single ? "score" : "gain", curve: "miou",
-            order: single ? "worst" : "changed", off: new Set(), picture: 0, view: "mask", all: false, allPictures: false };
+            order: single ? "worst" : "changed", off: new Set(), picture: 0, view: "mask", wall: "pair", all: false, allPictures: false };
 
 /* numbers and words */
 const one = (x) => (Math.abs(x) < 0.05 ? 0 : x).toFixed(1).replace("-", "−");
@@ -320,10 +320,10 @@ function errorColour(t, a, b, side) {
   if (side === "b") return B ? null : BROKEN;
   return B ? FIXED : BROKEN;
 }
-/* kind: image target a b | error, error-a, error-b | border, border-a, border-b */
+/* kind: image target a b, run-N | error, error-a, error-b | border, border-a, border-b */
 function draw(context, p, kind, strength) {
   const out = context.createImageData(p.w, p.h), to = out.data, b = p.masks[S.b], a = single ? b : p.masks[S.a];
-  const mask = { target: p.target, a, b }[kind], [view, side = ""] = kind.split("-"), R = p.rgb, wide = side ? 1 : Math.max(1, Math.round(p.w / 190));
+  const [view, side = ""] = kind.split("-"), mask = view === "run" ? p.masks[side] : { target: p.target, a, b }[kind], R = p.rgb, wide = side ? 1 : Math.max(1, Math.round(p.w / 190));
   for (let i = 0; i < p.w * p.h; i++) {
     let r = R[4 * i], g = R[4 * i + 1], u = R[4 * i + 2];
     const grey = 0.3 * r + 0.59 * g + 0.11 * u, t = p.target[i];
@@ -353,13 +353,15 @@ function wall() {
   if (!box || !P.length) return;
   const told = new Map(P.map((p) => [p, statistics(p)]));
   order = P.filter((p) => told.get(p) && (S.order !== "random" || p.random));
-  box.className = single ? "one-run" : "";
+  const everyRun = S.wall === "all";
+  box.className = everyRun ? "every-run" : single ? "one-run" : "";
   if (!order.length) { box.innerHTML = '<p class="muted">One of the two runs saved no pictures.</p>'; $("#more-pictures").hidden = true; return; }
   order.sort({ changed: (x, y) => told.get(y).changed - told.get(x).changed, worst: (x, y) => told.get(y).wrong - told.get(x).wrong,
                random: () => 0 }[S.order]);
   const shown = S.allPictures ? order : order.slice(0, FIRST);
   const badge = (is) => `<i class="key ${is}">${is.toUpperCase()}</i>`;
-  const tiles = [["image", "Picture", ""], ["target", "Truth", ""], ...(single ? [["b", "Prediction", ""]] :
+  const start = [["image", "Picture", ""], ["target", "Truth", ""]], saved = D.rows.flatMap((row, k) => order[0].masks[k] ? [[row, k]] : []);
+  const tiles = everyRun ? [...start, ...saved.map(([row, k]) => [`run-${k}`, row.short, k === S.a ? badge("a") : k === S.b ? badge("b") : ""])] : [...start, ...(single ? [["b", "Prediction", ""]] :
     [["a", D.rows[S.a].short, badge("a")], ["b", D.rows[S.b].short, badge("b")]]), ["error", "Errors", ""], ["border", "Borders", ""]];
   box.innerHTML = shown.map((p, j) => {
     const s = told.get(p), wide = (k) => `${s.changed ? (100 * k) / s.changed : 0}%`;
@@ -451,6 +453,7 @@ group("curve", (to) => { S.curve = to; curves(); });
 for (const button of $$("button[data-curve]")) button.hidden = !D.rows.some((row) => row[button.dataset.curve]?.length);
 if ($('button[data-curve="miou"]')?.hidden) $('button[data-curve="loss"]').click();
 group("order", (to) => { S.order = to; wall(); });
+group("wall", (to) => { S.wall = to; wall(); });
 group("view", (to) => { S.view = to; slide(); });
 const more = $("#all-rows");
 if (more) {

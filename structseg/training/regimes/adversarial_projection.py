@@ -20,7 +20,7 @@ from structseg.errors import ConfigError
 from structseg.losses.regions import read_masks
 from structseg.models.nets.discriminator import Discriminator
 from structseg.training.loop import Group
-from structseg.training.regimes.supervised import Supervised, Term, target_of
+from structseg.training.regimes.supervised import Supervised, Term
 from structseg.types import Output, Step
 
 
@@ -41,10 +41,10 @@ class AdversarialProjection(Supervised):
         width: int = 64,
         depth: int = 4,
     ) -> None:
-        super().__init__(model=model, terms=terms)
+        super().__init__(model=model, terms=terms, ignore_index=ignore_index)
         if weight < 0:
             raise ConfigError(f"regime_options: weight = {weight} is below 0")
-        self.weight, self.ignore_index = float(weight), ignore_index
+        self.weight = float(weight)
         self.discriminator = Discriminator(num_classes=num_classes, width=width, depth=depth)
 
     def trained(self) -> dict[str, nn.Module]:
@@ -58,7 +58,7 @@ class AdversarialProjection(Supervised):
         batch = group["labeled"]
         output = Output(*self.model(batch.image))
         loss, logs = self.weighted_sum(output, batch, progress, totals)
-        predicted, truth = self._maps(output.logits, target_of(batch))
+        predicted, truth = self._maps(output.logits, self.target_of(batch))
         share = 1 / float(totals[-1]) if totals else 1.0
         fools = share * _bce(self.discriminator(predicted), 1.0)
         judges = share * (_bce(self.discriminator(truth), 1.0) + _bce(self.discriminator(predicted.detach()), 0.0))

@@ -2,7 +2,8 @@
 
 loss(t) = sum_i weight_i * decay_i^t * loss_i(logits, target), t = share of the budget that is spent. A term works on
 the logits at the head's stride (as published for affinity fields), or, `at = "target"`, on logits brought to the
-target's size. A loss whose class says `takes = "features"` gets the last feature before the classifier in their place.
+target's size. Cell i of the logits stands for pixel i * stride, as in prediction: a target that ends inside the last
+cells is continued with no label. A loss whose class says `takes = "features"` gets the last feature before the classifier in their place.
 Losses that are means give the counts they divide by, so that micro-batches add up to the whole batch.
 """
 
@@ -13,10 +14,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from structseg.errors import ConfigError
 from structseg.inference.predictor import evaluating
-from structseg.inference.whole import resize
+from structseg.inference.whole import resize, stride_of
 from structseg.training.loop import Group
 from structseg.types import Batch, Output, Step
 
@@ -52,9 +54,10 @@ class Term:
 class Supervised(nn.Module):
     needs = ("labeled",)
 
-    def __init__(self, *, model: nn.Module, terms: Sequence[Term]) -> None:
+    def __init__(self, *, model: nn.Module, terms: Sequence[Term], ignore_index: int = 255) -> None:
         super().__init__()
         self.model = model
+        self.stride, self.ignore_index = stride_of(model) or 1, ignore_index
         self.terms = tuple(terms)
         self.losses = nn.ModuleList(term.loss for term in terms)
         self._outputs: dict[tuple[int, ...], Output] = {}
@@ -76,7 +79,7 @@ class Supervised(nn.Module):
             return len(groups)  # a loss that is no mean: the mean over micro-batches
         counts = []
         for group in groups:
-            image, target = group["labeled"].image, target_of(group["labeled"])
+            image, target = group["labeled"].image, self.target_of(group["labeled"])
             size = self._head_size(image, term) if term.at == "head" else tuple(target.shape[-2:])
             counts.append(count(target, size))
         return torch.stack(counts).sum(0)
@@ -100,7 +103,7 @@ class Supervised(nn.Module):
         self, output: Output, batch: Batch, progress: float, totals: list[Tensor | int] | None
     ) -> tuple[Tensor, dict[str, float]]:
         """The sum of the terms, and each term before its weight by name."""
-        target = target_of(batch)
+        target = self.target_of(batch)
         size = (target.shape[-2], target.shape[-1])
         loss = output.logits.new_zeros((), dtype=torch.float32)
         logs: dict[str, float] = {}
@@ -120,9 +123,9 @@ class Supervised(nn.Module):
             value = term.loss(read, target, counts=total)
         return value
 
-
-def target_of(batch: Batch) -> Tensor:
-    """The target of a labelled batch."""
-    if batch.target is None:
-        raise ValueError("a labelled stream gave a batch without target")
-    return batch.target
+    def target_of(self, batch: Batch) -> Tensor:
+        """(B,H,W) -> the target of a labelled batch, H and W continued to multiples of the model's stride."""
+        if batch.target is None:
+            raise ValueError("a labelled stream gave a batch without target")
+        below, right = (-side % self.stride for side in batch.target.shape[-2:])
+        return functional.pad(batch.target, (0, right, 0, below), value=self.ignore_index)
