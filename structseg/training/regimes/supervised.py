@@ -60,7 +60,7 @@ class Supervised(nn.Module):
         self.stride, self.ignore_index = stride_of(model) or 1, ignore_index
         self.terms = tuple(terms)
         self.losses = nn.ModuleList(term.loss for term in terms)
-        self._outputs: dict[tuple[int, ...], Output] = {}
+        self._head_sizes: dict[tuple[int, ...], list[tuple[int, int]]] = {}
 
     def trained(self) -> dict[str, nn.Module]:
         """Optimizer name -> what it trains; "losses" only where a loss has parameters of its own."""
@@ -71,27 +71,29 @@ class Supervised(nn.Module):
         """Per term the counts of all micro-batches together; None for a single one."""
         if len(groups) == 1:
             return None
-        return [self._total(term, groups) for term in self.terms]
+        return [self._total(place, groups) for place in range(len(self.terms))]
 
-    def _total(self, term: Term, groups: Sequence[Group]) -> Tensor | int:
+    def _total(self, place: int, groups: Sequence[Group]) -> Tensor | int:
+        term = self.terms[place]
         count = getattr(term.loss, "counts", None)
         if count is None:
             return len(groups)  # a loss that is no mean: the mean over micro-batches
         counts = []
         for group in groups:
             image, target = group["labeled"].image, self.target_of(group["labeled"])
-            size = self._head_size(image, term) if term.at == "head" else tuple(target.shape[-2:])
+            size = self._sizes(image)[place] if term.at == "head" else tuple(target.shape[-2:])
             counts.append(count(target, size))
         return torch.stack(counts).sum(0)
 
-    def _head_size(self, image: Tensor, term: Term) -> tuple[int, int]:
-        """Size of what `term` reads of such a picture; one forward without gradients the first time a size is seen."""
+    def _sizes(self, image: Tensor) -> list[tuple[int, int]]:
+        """Size of what each term reads of such pictures; one forward without gradients the first time one is seen."""
         size = (image.shape[-2], image.shape[-1])
-        if size not in self._outputs:
+        if size not in self._head_sizes:
             with evaluating(self.model), torch.no_grad():
-                self._outputs[size] = Output(*self.model(image[:1]))
-        h, w = term.read(self._outputs[size], size).shape[-2:]
-        return h, w
+                output = Output(*self.model(image[:1]))
+                read = [term.read(output, size) for term in self.terms]
+            self._head_sizes[size] = [(one.shape[-2], one.shape[-1]) for one in read]
+        return self._head_sizes[size]
 
     def step(self, group: Group, progress: float, totals: list[Tensor | int] | None = None) -> Step:
         """Losses of one micro-batch; `logs` holds each term before its weight, and their sum as "loss"."""
