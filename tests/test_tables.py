@@ -14,6 +14,7 @@ from support import ROOT
 from test_recipes import on_scenes, thin
 
 from structseg.config import Config, DataConfig, override
+from structseg.data.download import find
 from structseg.recipes import read, recipe, recipes
 from structseg.study.grid import trials
 from structseg.training.run import rescore, train
@@ -52,6 +53,8 @@ def test_commands_name_what_exists(words: list[str]) -> None:
         assert len(trials(names, over, differences)) >= 2
     elif words[1] == "evaluate":
         override(Config(), differences)
+    elif words[1] == "download":
+        assert [find(name).name for name in names] == names
     else:
         assert words[1] in ("convert", "predict", "compare")
 

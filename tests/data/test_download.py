@@ -653,6 +653,22 @@ def test_the_four_systems_and_the_public_sets_are_there() -> None:
     assert catalogue()["ssma_sun_rgbd_rgb_hha"].files[0].address.endswith("/sun_rgbd/sun_ssma_rgb_hha.zip")
 
 
+def test_no_address_that_its_owner_has_left() -> None:
+    """VOC moved in 2025 (torchvision, #9216), NYU closed its port 80 in 2023, the page of SBD is a homepage now."""
+    known = catalogue()
+    addresses = [address for entry in known.values() for address in (entry.terms, *(f.address for f in entry.files))]
+    for left in (
+        "//host.robots.ox.ac.uk",
+        "http://horatio.cs.nyu.edu",
+        "home.bharathh.info",
+        "//www.eecs.berkeley.edu",
+    ):
+        assert not [address for address in addresses if left in address]
+    assert known["voc2012"].files[0].filename == "VOCtrainval_11-May-2012.tar"
+    assert {file.filename for file in known["nyuv2"].files} == {"nyu_depth_v2_labeled.mat", "splits.mat"}
+    assert known["pspnet101_cityscapes"].files[0].filename == "pspnet101_cityscapes.caffemodel"
+
+
 def test_find() -> None:
     assert find("voc2012").format == "voc"
     with pytest.raises(ConfigError, match="did you mean 'voc2012'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 from collections.abc import Callable, Mapping
@@ -25,7 +26,7 @@ from structseg.models.convert import checkpoint, from_tf, from_torch
 from structseg.models.convert.caffe import read_caffemodel
 from structseg.models.convert.crc_loops import crc32c
 from structseg.models.convert.mxnet import read_params
-from structseg.models.convert.names import slim_classes
+from structseg.models.convert.names import caffe_key, gluon_key, slim_classes
 from structseg.models.convert.tf_checkpoint import read_checkpoint
 from structseg.models.segmenter import Segmenter
 
@@ -167,6 +168,27 @@ def test_gluons_names_are_those_of_torchvision(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["bn1.running_var"], arrays["bn1.running_var"])
 
 
+def test_gluons_deep_stem() -> None:
+    """`*_v1s`: three convolutions of 64, 64 and 128; `*_v1c` is thinner there, `*_v1d` averages before a shortcut."""
+    options: dict[str, Any] = {"depth": 50, "width": 2, "stem": "deep"}
+    theirs, ours = ResNet(**options), ResNet(**options)
+    norms = {name for name, module in theirs.named_modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    state = {}
+    for key, value in theirs.state_dict().items():
+        start, _, leaf = key.rpartition(".")
+        leaf = {"weight": "gamma", "bias": "beta"}.get(leaf, leaf) if start in norms else leaf
+        if leaf != "num_batches_tracked":
+            state[f"{start}.{leaf}"] = value
+    assert {"conv1.0.weight", "conv1.1.gamma", "conv1.4.running_var", "conv1.6.weight", "bn1.beta"} <= set(state)
+    assert from_torch(ours, state, source="mxnet").new == ()
+    assert torch.equal(ours.conv1[6].weight, theirs.conv1[6].weight)
+    with pytest.raises(CheckpointError, match=r"missing \(conv1\.1\.weight"):
+        from_torch(
+            ResNet(**options), {key: value for key, value in state.items() if "conv1.1" not in key}, source="mxnet"
+        )
+    assert gluon_key("layer1.0.downsample.1.running_mean") == "layer1.0.downsample.1.running_mean"
+
+
 @pytest.mark.parametrize("source", ["torchvision", "timm"])
 def test_state_dicts(tmp_path: Path, source: str) -> None:
     theirs = ResNet(depth=10, width=4)
@@ -236,7 +258,7 @@ def test_a_file_without_a_head_says_what_to_do() -> None:
 
 # ------------------------------------------------------------------------------------------------ Caffe
 
-DEEP: dict[str, Any] = {"depth": 50, "width": 2, "stem": "deep", "first_dilation": "own", "output_stride": 8}
+DEEP: dict[str, Any] = {"depth": 101, "width": 2, "stem": "deep", "first_dilation": "own", "output_stride": 8}
 
 
 def field(number: int, content: bytes | int) -> bytes:
@@ -332,6 +354,41 @@ def test_the_backbone_of_pspnets_authors(tmp_path: Path) -> None:
     for key, value in ours.state_dict().items():
         if not key.startswith(("conv1.0.", "conv1.1.running_mean")):
             assert torch.equal(value, theirs.state_dict()[key]), key
-    plain = {name: DEEP[name] for name in ("depth", "width", "output_stride")}
-    with pytest.raises(CheckpointError, match="stem='deep' and first_dilation='own'"):
-        checkpoint(old, tmp_path / "other.safetensors", source="caffe", model="resnet", options=plain)
+    for other in ({"stem": "plain"}, {"first_dilation": "last"}, {"depth": 50}):
+        with pytest.raises(CheckpointError, match="depth=101, stem='deep' and first_dilation='own'"):
+            checkpoint(old, tmp_path / "no.safetensors", source="caffe", model="resnet", options={**DEEP, **other})
+
+
+def test_every_layer_of_pspnets_authors_has_its_place() -> None:
+    """By their prototxt: names, shapes, strides, dilations, and the epsilon of their caffe.proto."""
+    with torch.device("meta"):
+        backbone = ResNet(depth=101, stem="deep", first_dilation="own", output_stride=8)
+    filled = set()
+    for line in (FIXTURES / "pspnet101_layers.txt").read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        name, *rest = line.split()
+        outputs, inputs, kernel, stride, dilation = map(int, rest)
+        key = caffe_key(f"{name}/0")
+        norms = [caffe_key(f"{name}/bn/{place}") for place in range(4)]
+        if name == "conv6" or re.fullmatch(r"conv5_(4|3_pool[1236]_conv)", name):
+            assert {key, *norms} == {None}, name
+            continue
+        assert key is not None
+        conv = backbone.get_submodule(key.removesuffix(".weight"))
+        assert isinstance(conv, torch.nn.Conv2d)
+        assert conv.bias is None
+        assert conv.weight.shape == (outputs, inputs, kernel, kernel), name
+        assert conv.stride == (stride, stride), name
+        assert conv.dilation == (dilation, dilation), name
+        assert conv.padding == ((kernel // 2 * dilation,) * 2), name
+        start = str(norms[0]).removesuffix(".weight")
+        assert norms == [f"{start}.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var")]
+        norm = backbone.get_submodule(start)
+        assert isinstance(norm, torch.nn.BatchNorm2d)
+        assert (norm.num_features, norm.eps) == (outputs, 1e-5), name
+        assert not filled & {key, *norms}, name
+        filled |= {key, *norms}
+    assert filled == {key for key in backbone.state_dict() if not key.endswith("num_batches_tracked")}
+    for rest in ("conv4_24/0", "conv4_24/bn/0", "conv6_1/0", "conv6_1/1"):  # their second head, which files still hold
+        assert caffe_key(rest) is None

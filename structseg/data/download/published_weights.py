@@ -1,7 +1,8 @@
 """Published checkpoints: of the four systems that structseg is built on, and what they start from; see `catalogue.py`.
 
-The authors of AAF published no trained network: its PSPNet starts from TF-Slim's ResNet, which is here. Files for
-PyTorch carry the first digits of their sha256 in their name, the convention of torch.hub; these are checked.
+The authors of AAF published no trained network: its PSPNet starts from TF-Slim's ResNet or, in the main tables of
+Cityscapes, from PSPNet's authors' model; both are here. Files for PyTorch carry the first digits of their sha256 in
+their name, the convention of torch.hub; these are checked.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ _SLIM = "http://download.tensorflow.org/models"
 _TORCH = "https://download.pytorch.org/models"
 _PSA = "https://github.com/jiwoon-ahn/psa"
 _ADVSEMI = "https://github.com/hfslyc/AdvSemiSeg"
+_PSPNET = "https://github.com/hszhao/PSPNet"
 _HUNG = "http://vllab1.ucmerced.edu/~whung/adv-semi-seg"  # silent since 2021
 _DEEPSCENE = "http://deepscene.cs.uni-freiburg.de/static/models"
 _GPL = "GPL-3.0 for academic use; others ask the authors"
@@ -128,6 +130,17 @@ WEIGHTS = (
     _torchvision("resnet50_v2", "11ad3fa6"),
     _torchvision("resnet101", "63fe2227"),
     _torchvision("resnet101_v2", "cd907fc2"),
+    Entry(
+        "pspnet101_cityscapes",
+        "PSPNet's authors: PSPNet-101 of Cityscapes, mIoU 79.70 as published (Caffe), where AAF's main tables start",
+        licence="BSD-2-Clause, as the authors' code; trained on Cityscapes, which is for research",
+        terms=f"{_PSPNET}/blob/master/LICENSE",
+        files=(  # as their page gave it in June 2022 (PingjunChen/LiverCancerSeg, #15); before, it named another one
+            File(_drive("1-Me01pX1KUsut_7l6uJXkIbaBxxSVgX0"), name="pspnet101_cityscapes.caffemodel"),
+        ),
+        use="structseg convert FOLDER/pspnet101_cityscapes.caffemodel NEW.safetensors --source caffe --model resnet "
+        "depth=101 stem=deep first_dilation=own",
+    ),
     _psa("vgg16_cam", "CAM network, VGG-16, train mIoU 48.9", "1Dh5EniRN7FSVaYxSmcwvPq_6AIg-P8EH"),
     _psa("resnet38_cam", "CAM network, ResNet-38, train mIoU 47.7", "1xESB7017zlZHqxEWuh1Rb89UhjTGIKOA"),
     _psa("vgg16_affinity", "AffinityNet, VGG-16, train mIoU 59.6", "10ue1B20Q51aQ53T93RiaiKETlklzo4jp"),

@@ -9,7 +9,7 @@ torchvision does not dilate, follow the same rule, as in timm.
 
 The authors of PSPNet (Zhao et al., CVPR 2017) have it otherwise: a stem of three 3x3 convolutions, twice as wide at its
 end (`stem="deep"`, with timm's names conv1.0, conv1.1 ...), and in the first block of a stage its own dilation, too
-(`first_dilation="own"`).
+(`first_dilation="own"`). So are their nets of 101 layers; that of 50 strides on a 1x1, as He et al. did.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class ResNet(Backbone):
         one_of("model.backbone_options.first_dilation", first_dilation, ("last", "own"))
         block, counts = DEPTHS[depth]
         deep = stem == "deep"
-        self.as_pspnet = deep and first_dilation == "own"
+        self.as_pspnet = deep and first_dilation == "own" and depth == 101
         self.conv1 = deep_stem(width) if deep else nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         channels, strides, dilation = [2 * width if deep else width], [2], 1
         self.bn1 = nn.BatchNorm2d(channels[0])

@@ -49,7 +49,7 @@ def from_tf(model: nn.Module, variables: Mapping[str, Array], *, source: str = "
 
 
 def from_torch(model: nn.Module, state: Mapping[str, Tensor], *, source: str, file: str = "") -> Report:
-    """Fill a backbone from a state dict of `source`: "torchvision", "timm", or GluonCV's `*_v1b` ("mxnet").
+    """Fill a backbone from a state dict of `source`: "torchvision", "timm", or GluonCV's `*_v1b`, `*_v1s` ("mxnet").
 
     `model` is the backbone or a module whose keys are those of the state. Raises CheckpointError where a weight is
     missing or has another shape, or where shapes fit and functions do not; ConfigError for an unknown source.
@@ -60,7 +60,9 @@ def from_torch(model: nn.Module, state: Mapping[str, Tensor], *, source: str, fi
             f"{source} weights fit slim_resnet, but its strides stand elsewhere: they are for the backbone resnet"
         )
     if source == "mxnet" and not isinstance(model, ResNet):
-        raise CheckpointError(f"mxnet weights are those of GluonCV's resnet*_v1b, not for {type(model).__name__}")
+        raise CheckpointError(
+            f"mxnet weights are those of GluonCV's resnet*_v1b or _v1s, not for {type(model).__name__}"
+        )
     theirs: Rename = model.rename if isinstance(model, Backbone) else str
     rename = theirs if source != "mxnet" else lambda name: theirs(gluon_key(name))
     return _fill(model, state, file or source, rename)
@@ -180,14 +182,16 @@ _CAFFE_NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 def from_caffe(model: nn.Module, blobs: Mapping[str, Array], *, source: str = "blobs") -> Report:
-    """Fill a `resnet` of stem "deep" and first_dilation "own" from blobs of PSPNet's authors by `layer/place`.
+    """Fill a `resnet` of depth 101, stem "deep", first_dilation "own" from blobs of PSPNet's authors by `layer/place`.
 
     Their colours are BGR and not divided: the first convolution takes over both, and its norm the difference of the
-    means. Raises CheckpointError where a weight is missing or has another shape.
+    means. Norms hold slope, bias and the moving mean and variance, as they are. Raises CheckpointError where a weight
+    is missing or has another shape. Source: prototxt and bn_layer.cpp of github.com/hszhao/PSPNet.
     """
     if not isinstance(model, ResNet) or not model.as_pspnet:
         raise CheckpointError(
-            f"{source}: weights of PSPNet's authors are for resnet with stem='deep' and first_dilation='own'"
+            f"{source}: weights of PSPNet's authors are for resnet with depth=101, stem='deep' and "
+            "first_dilation='own'; their net of 50 layers strides elsewhere, though its shapes fit"
         )
     keys = {name: caffe_key(name) for name in blobs}
     tensors = {name: tensor(array.reshape(-1) if _is_norm(name) else array) for name, array in blobs.items()}
