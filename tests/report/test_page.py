@@ -325,8 +325,8 @@ async function check([page, w, f]) {
   const tiles = d.querySelectorAll(".tile").length;
   click("[data-wall=all]");
   const every = d.querySelectorAll(".tile").length, wide = d.documentElement.scrollWidth;
-  return { page, w, every, wide, ready: d.documentElement.dataset.ready, scroll, after: d.documentElement.scrollWidth, text,
-           before, swapped: d.querySelector("h1").textContent, tiles };
+  return { page, w, every, wide, ready: d.documentElement.dataset.ready, scroll, text, tiles,
+           after: d.documentElement.scrollWidth, before, swapped: d.querySelector("h1").textContent };
 }
 onload = async () => { const found = []; for (const f of frames) found.push(await check(f));
   const out = document.createElement("pre"); out.id = "found"; out.textContent = JSON.stringify(found);

@@ -3,8 +3,9 @@
 loss(t) = sum_i weight_i * decay_i^t * loss_i(logits, target), t = share of the budget that is spent. A term works on
 the logits at the head's stride (as published for affinity fields), or, `at = "target"`, on logits brought to the
 target's size. Cell i of the logits stands for pixel i * stride, as in prediction: a target that ends inside the last
-cells is continued with no label. A loss whose class says `takes = "features"` gets the last feature before the classifier in their place.
-Losses that are means give the counts they divide by, so that micro-batches add up to the whole batch.
+cells is continued with no label. A loss whose class says `takes = "features"` gets the last feature before the
+classifier in place of the logits. Losses that are means give the counts they divide by, so that micro-batches add up to
+the whole batch.
 """
 
 from __future__ import annotations
