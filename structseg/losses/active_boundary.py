@@ -4,13 +4,17 @@ The `share` of the pixels where the prediction changes most to the right or down
 predicted border. Of each of its pixels i, the eight neighbours j compete: the true direction is the neighbour that is
 nearest to the true border, and the predicted one follows
 
-    q_i(j) = softmax_j KL(P_i || P_j)        loss = mean_i min(d_i, max_distance) / max_distance CE(q_i, direction)
+    q_i(j) = softmax_j KL(P_j || P_i)        loss = mean_i min(d_i, max_distance) / max_distance CE(q_i, direction)
 
 with d_i the distance to the true border. It lets the jump of the prediction wander to the true border. P_j has no
-gradient (`detach`), and the direction has `smoothing`. Pixels of which no neighbour is nearer take no part, so that the
-loss is 0 where no border is predicted or true.
+gradient (`detach`), and the neighbours off the direction share `smoothing`. Of neighbours equally near, one straight
+ahead goes before the diagonal ones. Pixels without a label are border, as they often lie on one. Pixels of which no
+neighbour is nearer take no part, so that the loss is 0 where no border is predicted or true.
 Source: Wang, Zhang, Cui, Ren, Yang, Xie, Hua, Bao, Xu, "Active Boundary Loss for Semantic Segmentation", AAAI 2022,
-with the constants of their code. It needs cross-entropy beside it.
+eq. 1-5, and their code (wangchi95/active-boundary-loss, abl.py) for the order of the two in KL, which the paper writes
+KL(P_i, P_j), ties and unlabelled pixels. Odd in the code and not so here: it adds the changes to the right and
+downwards (the paper has either), takes the share of one picture from the whole batch, counts distances in whole cells
+less one, and weighs the other directions by 1/8 (the paper by 1/7). It needs cross-entropy beside it.
 """
 
 from __future__ import annotations
@@ -24,9 +28,11 @@ from torch import Tensor, nn
 from structseg.losses.checks import check_number, check_whole
 from structseg.losses.kernels.pairs import shifted
 from structseg.losses.sampling import raise_precision, read_target, without_autocast
-from structseg.neighbours import DIRECTIONS
+from structseg.neighbours import DIRECTIONS, FOUR
 
 FORWARD = ((0, 1), (1, 0))
+STRAIGHT_FIRST = (*FOUR, *(offset for offset in DIRECTIONS if offset not in FOUR))
+LEAST_CHANGE = 1e-5  # of a border, in nats: their code
 
 
 class ActiveBoundary(nn.Module):
@@ -73,15 +79,16 @@ class ActiveBoundary(nn.Module):
 
     def _cost(self, divergences: Tensor, known: Tensor, direction: Tensor) -> Tensor:
         """divergences (S,8), known (S,8) bool, direction (S,) -> (S,) smoothed cross-entropy over the known ones."""
+        others = (known.sum(1) - 1).clamp(min=1)
         log = divergences.masked_fill(~known, -math.inf).log_softmax(1).masked_fill(~known, 0)
         right = log.gather(1, direction[:, None])[:, 0]
-        return -(1 - self.smoothing) * right - self.smoothing * log.sum(1) / known.sum(1)
+        return -(1 - self.smoothing) * right - self.smoothing * (log.sum(1) - right) / others
 
 
 def predicted_border(log: Tensor, labels: Tensor, share: float) -> Tensor:
     """log probabilities (B,C,h,w), labels (B,h,w) -> (B,h,w) bool: where they change most, grown by one pixel.
 
-    As many pixels of each picture as `share` of its labelled ones, at least one; none where nothing changes.
+    As many pixels of each picture as `share` of its labelled ones, at least one; none where hardly anything changes.
     """
     known, probabilities = labels >= 0, log.exp()
     change = torch.zeros_like(log[:, 0])
@@ -92,19 +99,19 @@ def predicted_border(log: Tensor, labels: Tensor, share: float) -> Tensor:
     for picture, number in enumerate(known.sum((1, 2)).tolist()):
         if number:
             bound = change[picture].flatten().topk(math.ceil(share * number)).values[-1]
-            border[picture] = (change[picture] >= bound) & (change[picture] > 0)
+            border[picture] = (change[picture] >= bound) & (change[picture] > LEAST_CHANGE)
     return F.max_pool2d(border.to(log), 3, 1, 1) > 0
 
 
 def border_distance(labels: Tensor) -> Tensor:
     """labels (B,h,w), -1 = none -> (B,h,w) float32: Euclidean distance to the true border in cells; 0 without one.
 
-    The border holds the pixels whose right or lower neighbour has another label.
+    The border holds the pixels whose right or lower neighbour has another label, and those without one.
     """
     from scipy.ndimage import distance_transform_edt
 
     known = labels >= 0
-    border = torch.zeros_like(known)
+    border = ~known
     for offset in FORWARD:
         border |= known & shifted(known, offset) & (labels != shifted(labels, offset))
     distances = torch.zeros(labels.shape)
@@ -124,17 +131,18 @@ def _neighbours(values: Tensor, outside: float) -> Tensor:
     """(B,h,w) -> (B,h,w,8), `outside` where there is none."""
     height, width = values.shape[1:]
     padded = F.pad(values, (1, 1, 1, 1), value=outside)
-    return torch.stack([padded[:, 1 + y : 1 + y + height, 1 + x : 1 + x + width] for y, x in DIRECTIONS], dim=-1)
+    return torch.stack([padded[:, 1 + y : 1 + y + height, 1 + x : 1 + x + width] for y, x in STRAIGHT_FIRST], dim=-1)
 
 
 def _divergences(log: Tensor, batch: Tensor, y: Tensor, x: Tensor, detach: bool) -> Tensor:
-    """log probabilities (B,C,h,w), places (S,) -> (S,8) KL(P_i || P_j); meaningless outside."""
+    """log probabilities (B,C,h,w), places (S,) -> (S,8) KL(P_j || P_i); meaningless outside."""
     height, width = log.shape[2:]
-    offsets = torch.tensor(DIRECTIONS, device=log.device)  # (8,2)
+    offsets = torch.tensor(STRAIGHT_FIRST, device=log.device)  # (8,2)
     rows, columns = (
         (place[:, None] + offset).clamp(0, length - 1)
         for place, offset, length in ((y, offsets[:, 0], height), (x, offsets[:, 1], width))
     )
     own = log[batch, :, y, x][:, None]  # (S,1,C)
     other = log[batch[:, None], :, rows, columns]  # (S,8,C)
-    return (own.exp() * (own - (other.detach() if detach else other))).sum(-1)
+    other = other.detach() if detach else other
+    return (other.exp() * (other - own)).sum(-1)

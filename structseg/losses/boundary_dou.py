@@ -5,8 +5,9 @@
 p probabilities, y one-hot truth, sums over all labelled pixels of the batch. For a large region a is large: taking most
 of the overlap out of the union leaves the difference to the border. length_c counts the pixels of the class with one of
 four neighbours that is not; outside and without a label are not. The mean is over the classes that occur in the batch.
-Source: Sun, Luo, Li, "Boundary Difference over Union Loss for Medical Image Segmentation", MICCAI 2023, and
-their code for the squares and the bound 0.8.
+Source: Sun, Luo, Li, "Boundary Difference over Union Loss for Medical Image Segmentation", MICCAI 2023, and their code
+(sunfan-bvb/BoundaryDoULoss, TransUNet/utils.py) for the squares and the bound 0.8. The paper has a from 0 on, the code
+lets it fall to -1 for thin regions; the code's mean is over all classes, absent ones having a constant 1.
 """
 
 from __future__ import annotations

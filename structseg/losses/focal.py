@@ -3,7 +3,8 @@
     mean_i -(1 - P_i[y_i])^gamma log P_i[y_i]        over the pixels with a label
 
 gamma = 0 is cross-entropy. The published loss also weighs the classes (alpha); `cross_entropy` has weights by class.
-Source: Lin, Goyal, Girshick, He, Dollar, "Focal Loss for Dense Object Detection", ICCV 2017, eq. 4.
+Source: Lin, Goyal, Girshick, He, Dollar, "Focal Loss for Dense Object Detection", ICCV 2017, eq. 4; gamma 2 is their
+best. Theirs is of sigmoids, divided by the boxes with an object; P of several classes is the softmax here.
 """
 
 from __future__ import annotations

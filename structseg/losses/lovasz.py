@@ -7,7 +7,9 @@ adds to the Jaccard loss of the pixels before it:
 
 n pixels of the class in the batch, n_k of them among the first k. This is the convex extension of 1 - IoU. The mean is
 over the classes that occur in the batch.
-Source: Berman, Rannen Triki, Blaschko, "The Lovasz-Softmax loss", CVPR 2018, sections 2 and 3.
+Source: Berman, Rannen Triki, Blaschko, "The Lovasz-Softmax loss", CVPR 2018, sections 2 and 3, and their code
+(bermanmaxim/LovaszSoftmax, pytorch/lovasz_losses.py), where the mean over the classes that occur is an option. One
+channel has the errors of the sigmoid, not the hinge of their loss of two classes.
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@ The mean over the labelled pixels whose true class has a probability of at most 
 `min_kept`, over the `min_kept` pixels with the smallest one.
 Source: Shrivastava, Gupta, Girshick, "Training Region-based Object Detectors with Online Hard Example Mining", CVPR
 2016; for pixels, with a threshold: Wu, Shen, van den Hengel, "High-performance Semantic Segmentation Using Very Deep
-Fully Convolutional Networks", 2016, as the field's toolboxes have it.
+Fully Convolutional Networks", 2016, as the field's toolboxes have it: threshold 0.7 and 100000 pixels kept in HRNet's
+(lib/core/criterion.py) and mmsegmentation (ohem_pixel_sampler.py), of crops of 512 x 1024; a share goes with any size.
+The mean is over the kept pixels as in HRNet's; mmsegmentation divides by all.
 """
 
 from __future__ import annotations

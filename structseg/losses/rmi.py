@@ -1,17 +1,20 @@
 """How much does the prediction of a window say about its truth? Region mutual information.
 
 A window of kernel_size x kernel_size pixels is a point of K = kernel_size^2 numbers, for each class one point of truth
-y and one of probability p. With their covariances S over the windows of a picture, what p leaves unknown of y is
+y and one of probability p. With S the sums of products of their deviations from the mean over the windows of a picture
+(N times the covariances), what p leaves unknown of y is
 
     M = S_yy - S_yp (S_pp + alpha I)^-1 S_yp^T         loss = mean 1/(2K) log det(I + M / alpha)
 
 a lower bound of the mutual information, turned round. Mean over the classes that occur in a picture, then over the
 pictures.
-Source: Zhao, Wang, Yang, Cai, "Region Mutual Information Loss for Semantic Segmentation", NeurIPS 2019, where it is
-log det(M + alpha I): the constant between the two makes the loss of a right prediction about 0 and absent classes
-0. Windows are of the logits' own cells (the paper pools full-size maps by 4), p is the softmax (the paper's is a
-sigmoid), and the mean over classes is the paper's sum. Pixels without a label are 0 in p and y; windows around one do
-not count. It needs cross-entropy beside it; the paper weighs the two alike.
+Source: Zhao, Wang, Yang, Cai, "Region Mutual Information Loss for Semantic Segmentation", NeurIPS 2019, and their code
+(ZJULearning/RMI, losses/rmi/rmi.py) for alpha, which it adds to the sums, not to covariances, in float64. There it is
+log det(M + alpha I): the constant between the two makes absent classes 0; a right prediction, M = alpha I, has
+log(2) / 2. Windows are of the logits' own cells (their code averages full-size maps by 4), p is the softmax (theirs is
+a sigmoid), and the mean over classes is their sum: for their weight multiply by the number of classes in a picture.
+Pixels without a label are 0 in p and y; windows around one do not count, which theirs do. It needs cross-entropy beside
+it; they weigh the two alike.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from torch.autograd.function import once_differentiable
 from structseg.losses.checks import check_number
 from structseg.losses.pictures import PictureMean
 from structseg.losses.regions import Masks
-from structseg.losses.sampling import as_counts, without_autocast
+from structseg.losses.sampling import without_autocast
 
 
 class RMI(PictureMean):
@@ -49,21 +52,25 @@ class RMI(PictureMean):
         """soft, true (C,h,w), labels (h,w) of one picture -> its value."""
         present = true.sum((1, 2)) > 0
         counted = self.centres(labels[None])[0]
-        covariance = _covariance(soft[present], true[present], counted, self.kernel_size)  # (c,2K,2K)
+        scatter = _scatter(_double(soft[present]), _double(true[present]), counted, self.kernel_size)  # (c,2K,2K)
         size = self.kernel_size**2
-        pp, yp, yy = covariance[:, :size, :size], covariance[:, size:, :size], covariance[:, size:, size:]
+        pp, yp, yy = scatter[:, :size, :size], scatter[:, size:, :size], scatter[:, size:, size:]
         eye = torch.eye(size, dtype=pp.dtype, device=pp.device)
         left = yy - yp @ torch.linalg.solve(pp + self.alpha * eye, yp.mT)
         losses: Tensor = torch.linalg.slogdet(eye + left / self.alpha).logabsdet / (2 * size)
-        return losses.sum().to(soft.dtype) / max(len(losses), 1)
+        return losses.sum().to(soft) / max(len(losses), 1)
 
 
-def _covariance(soft: Tensor, true: Tensor, counted: Tensor, size: int) -> Tensor:
-    """soft, true (c,h,w), counted (h-k+1,w-k+1) bool -> (c,2K,2K) float64, rows of soft first, over the windows."""
-    soft, true = (masks - masks.detach().mean((1, 2), keepdim=True) for masks in (soft, true))  # no digits are lost
-    moments = as_counts(_moments(soft, true, counted, size)) / counted.sum().clamp(min=1)
-    mean = moments[:, :-1, -1:]
-    return moments[:, :-1, :-1] - mean * mean.mT
+def _double(masks: Tensor) -> Tensor:
+    """Float64, on the CPU where the device has none: M is a small difference of large sums."""
+    return (masks.cpu() if masks.device.type == "mps" else masks).double()
+
+
+def _scatter(soft: Tensor, true: Tensor, counted: Tensor, size: int) -> Tensor:
+    """soft, true (c,h,w), counted (h-k+1,w-k+1) bool -> (c,2K,2K), rows of soft first: N times the covariance."""
+    moments = _moments(soft, true, counted.to(soft.device), size)
+    sums, number = moments[:, :-1, -1:], moments[:, -1:, -1:]
+    return moments[:, :-1, :-1] - sums * sums.mT / number.clamp(min=1)
 
 
 class _Moments(torch.autograd.Function):

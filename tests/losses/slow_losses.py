@@ -173,7 +173,10 @@ def random_projection(logits: Array, labels: Ints, filters: Array) -> float:
 
 
 def rmi(logits: Array, labels: Ints, size: int, alpha: float) -> float:
-    """1/(2K) (log det(M + alpha I) - K log alpha), as the paper has it but for the constant."""
+    """1/(2K) (log det(M + alpha I) - K log alpha), as the authors' code (ZJULearning/RMI) but for the constant.
+
+    Sums of products, not covariances: there alpha is added to them before any division by the number of windows.
+    """
     p, t = masks(logits, labels)
     pictures = []
     for b in range(len(labels)):
@@ -182,9 +185,8 @@ def rmi(logits: Array, labels: Ints, size: int, alpha: float) -> float:
             ys = np.array([t[b, c, y : y + size, x : x + size].flatten() for y, x in corners])
             ps = np.array([p[b, c, y : y + size, x : x + size].flatten() for y, x in corners])
             ys, ps = ys - ys.mean(0), ps - ps.mean(0)
-            number, eye = len(corners), np.eye(size**2)
-            inverse = np.linalg.inv(ps.T @ ps / number + alpha * eye)
-            left = ys.T @ ys / number - (ys.T @ ps / number) @ inverse @ (ps.T @ ys / number)
+            eye = np.eye(size**2)
+            left = ys.T @ ys - (ys.T @ ps) @ np.linalg.inv(ps.T @ ps + alpha * eye) @ (ps.T @ ys)
             values.append((np.log(np.linalg.eigvalsh(left + alpha * eye)).sum() - size**2 * math.log(alpha)) / 2)
         if corners:
             pictures.append(sum(values) / len(values) / size**2)
@@ -192,9 +194,10 @@ def rmi(logits: Array, labels: Ints, size: int, alpha: float) -> float:
 
 
 def active_boundary(logits: Array, labels: Ints, share: float, most: float, smoothing: float) -> float:
+    """Eq. 1-5 of the paper; order in KL, ties and unlabelled pixels as in the authors' code (abl.py)."""
     p = softmax(logits)
     height, width = labels.shape[1:]
-    eight = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
+    eight = [(-1, 0), (0, -1), (0, 1), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)]  # straight before diagonal
 
     def known(b: int, y: int, x: int) -> bool:
         return 0 <= y < height and 0 <= x < width and labels[b, y, x] >= 0
@@ -207,9 +210,10 @@ def active_boundary(logits: Array, labels: Ints, share: float, most: float, smoo
         pixels = [(y, x) for y in range(height) for x in range(width) if known(b, y, x)]
         ahead = {(y, x): [(v, u) for v, u in ((y, x + 1), (y + 1, x)) if known(b, v, u)] for y, x in pixels}
         border = [at for at in pixels if any(labels[b, *at] != labels[b, *other] for other in ahead[at])]
+        border += [(y, x) for y in range(height) for x in range(width) if not known(b, y, x)]
         change = {at: max((divergence(b, *at, *other) for other in ahead[at]), default=0.0) for at in pixels}
         chosen = sorted(pixels, key=lambda at: -change[at])[: math.ceil(share * len(pixels))]
-        grown = {(y + dy, x + dx) for y, x in chosen for dy, dx in [*eight, (0, 0)]}
+        grown = {(y + dy, x + dx) for y, x in chosen if change[y, x] > 1e-5 for dy, dx in [*eight, (0, 0)]}
 
         def distance(y: int, x: int, border: list[tuple[int, int]] = border) -> float:
             return min((math.hypot(y - v, x - u) for v, u in border), default=0.0)
@@ -218,10 +222,11 @@ def active_boundary(logits: Array, labels: Ints, share: float, most: float, smoo
             near = [(y + dy, x + dx) for dy, dx in eight if known(b, y + dy, x + dx)]
             if (y, x) not in grown or not near or min(distance(*at) for at in near) >= distance(y, x):
                 continue
-            powers = [math.exp(divergence(b, y, x, *at)) for at in near]
+            powers = [math.exp(divergence(b, *at, y, x)) for at in near]
             logs = [math.log(power / sum(powers)) for power in powers]
             right = min(range(len(near)), key=lambda place: distance(*near[place]))
-            cost = -(1 - smoothing) * logs[right] - smoothing * sum(logs) / len(logs)
+            others = logs[:right] + logs[right + 1 :]
+            cost = -(1 - smoothing) * logs[right] - smoothing * sum(others) / max(len(others), 1)
             costs.append(min(distance(y, x), most) / most * cost)
     return sum(costs) / len(costs)
 

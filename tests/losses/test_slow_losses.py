@@ -198,6 +198,48 @@ def test_detached_neighbours_change_the_gradient_alone() -> None:
     assert 0 < (gradients[0].abs().sum(1) > 0).sum() < (gradients[1].abs().sum(1) > 0).sum()
 
 
+def test_a_straight_border_pulls_straight() -> None:
+    """Three neighbours are equally near to it; taking the one above would tell up from down."""
+    target = (torch.arange(9) >= 5).long().expand(1, 8, 9)
+    logits = torch.randn(1, 2, 8, 9, dtype=torch.float64)
+    loss = losses.ActiveBoundary(share=1.0)
+    torch.testing.assert_close(loss(logits.flip(2), target), loss(logits, target))
+
+
+def test_a_border_may_lie_where_there_are_no_labels() -> None:
+    """Two classes with a strip without labels between them, predicted beside it and within it."""
+    sides = torch.arange(40).expand(1, 30, 40)
+    target = (sides >= 20).long()
+    target[:, :, 18:23] = IGNORE
+    beside, within = (losses.ActiveBoundary()(hard((sides >= at).long(), 2, 3.0), target) for at in (28, 20))
+    assert beside > 0
+    assert within == 0
+
+
+def test_hardly_any_change_is_no_border() -> None:
+    target = (torch.arange(12) >= 6).long().expand(1, 12, 12)
+    logits = torch.randn(1, 2, 12, 12, dtype=torch.float64)
+    assert losses.ActiveBoundary()(logits, target) > 0
+    assert losses.ActiveBoundary()(1e-4 * logits, target) == 0
+
+
+def test_rmi_of_good_predictions_keeps_its_digits() -> None:
+    """What they leave of the truth is a small difference of large sums."""
+    target = torch.randint(0, CLASSES, (1, 15, 20)).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    logits = hard(target, strength=8.0) + 0.3 * torch.randn(1, CLASSES, 120, 160)
+    exact = losses.RMI()(logits, target)
+    torch.testing.assert_close(losses.RMI()(logits.float(), target), exact.float(), rtol=1e-4, atol=0)
+    assert exact < 0.2 * losses.RMI()(logits[:, :, torch.randperm(120)], target)
+
+
+def test_the_alpha_of_rmi_is_that_of_sums() -> None:
+    """As in the authors' code: every window twice goes with twice the alpha."""
+    logits, target = problem(1)
+    target[:, [0, -1]] = IGNORE  # so that no window counts that lies across two copies
+    twice = losses.RMI(alpha=2e-3)(torch.cat((logits, logits), 2), torch.cat((target, target), 1))
+    torch.testing.assert_close(twice, losses.RMI(alpha=1e-3)(logits, target))
+
+
 def test_a_border_nearby_costs_less() -> None:
     """A straight border, predicted 1, 3 and 6 columns beside it."""
     target = (torch.arange(40) >= 20).long().expand(1, 30, 40)
