@@ -257,10 +257,10 @@ def values(run: Run) -> dict[str, float]:
 
 
 def _picture_sets(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows that can be paired: the same pictures in the same groups, the same classes."""
+    """Rows that can be paired: the same pictures with the same truth in the same groups, the same classes."""
     sets: dict[object, list[Row]] = {}
     for row in rows:
-        keys = {(run.counts.names, run.counts.groups, row.classes) for run in row.runs if run.counts}
+        keys = {(c.names, c.groups, row.classes, c.truth.tobytes()) for run in row.runs if (c := run.counts)}
         if len(keys) == 1 and all(run.counts for run in row.runs):
             sets.setdefault(keys.pop(), []).append(row)
     return list(sets.values())
@@ -291,7 +291,9 @@ def _pair(a: Row, b: Row, differences: dict[tuple[int, int], Changes]) -> Pair:
     else:
         counted = all(run.counts for row in (a, b) for run in row.runs)
         why = (
-            "the runs were scored on different pictures" if counted else "counts by picture (per_image.npz) are missing"
+            "the runs were scored on different pictures or masks"
+            if counted
+            else "counts by picture (per_image.npz) are missing"
         )
         return Pair(a, b, "unpaired", why, plain)
     return Pair(a, b, "paired", differences=plain | {key: d for key, d in found.items() if not math.isnan(d.value)})

@@ -1,7 +1,8 @@
 """Which pictures does the page show, and in what form?
 
-Of the pictures that every row saved: the 8 that changed most from A to B, the 4 worst for B, 4 at random by seed. The
-page gets the picture and one index mask per row; every view, statistic and order is drawn from these in the browser.
+Of the pictures that every row saved with the same truth: the 8 that changed most from A to B, the 4 worst for B, 4 at
+random by seed. The page gets the picture and one index mask per row; every view, statistic and order is drawn from
+these in the browser.
 A mask is written as a grey PNG of class id times `scale`, C = no label, so that a browser which adds noise to what a
 script reads back (a fingerprint guard) still gives the right class.
 """
@@ -55,7 +56,7 @@ def choose(comparison: Comparison, *, seed: int = 0) -> dict[str, bool]:
     if not rows:
         return {}
     tables = [{picture.name: picture for picture in row.run.pictures} for row in rows]
-    names = [name for name in tables[0] if all(name in table for table in tables)]
+    names = [name for name in tables[0] if _same_everywhere(name, tables)]
     b = next((place for place, row in enumerate(rows) if row is comparison.b), len(rows) - 1)
     a = next((place for place, row in enumerate(rows) if row is comparison.a), b)
     changed, wrong = {}, {}
@@ -76,6 +77,14 @@ def choose(comparison: Comparison, *, seed: int = 0) -> dict[str, bool]:
 def _with_pictures(comparison: Comparison) -> Sequence[Row]:
     """Rows that saved pictures in the label table of B."""
     return [row for row in comparison.finished if row.run.pictures and row.classes == comparison.b.classes]
+
+
+def _same_everywhere(name: str, tables: Sequence[dict[str, Picture]]) -> bool:
+    """Whether all have a picture of that name with the same truth: other data may have the same names."""
+    if not all(name in table for table in tables):
+        return False
+    first, *others = (read_mask(table[name].target) for table in tables)
+    return all(np.array_equal(first, other) for other in others)
 
 
 def _masks(first: Picture, second: Picture) -> tuple[UInt8, UInt8, UInt8]:

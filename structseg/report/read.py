@@ -37,6 +37,12 @@ class Counts:
     matched: Counts64 | None = None  # (N,C,4) as boundary, one to one; None: not counted, or `boundary` is of this form
     instances: Counts64 | None = None  # (N,C) how many
 
+    @property
+    def truth(self) -> Counts64:
+        """(N,C) labelled pixels of each class."""
+        pixels: Counts64 = self.confusion.sum(2)
+        return pixels
+
 
 @dataclass(frozen=True)
 class Picture:

@@ -59,6 +59,9 @@ def _same(pair: Pair) -> Check:
 
 
 def _fingerprint(run: Run) -> str | None:
+    """Of what was scored, which may be other data than the run was trained with."""
+    if "fingerprint" in run.metrics:
+        return str(run.metrics["fingerprint"])
     prints, split = run.meta.get("data_fingerprint"), run.metrics.get("split")
     return prints.get(split) if isinstance(prints, dict) else None
 

@@ -238,7 +238,7 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """make_run(name, losses=…, amount=…, seed=…) -> folder; `amount` is how wrong the borders are."""
+    """make_run(name, losses=…, amount=…, data=…) -> folder; `amount` is how wrong borders are, `data` which streets."""
 
     def make(
         name: str,
@@ -247,13 +247,14 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         amount: int = 2,
         seed: int = 0,
         count: int = 12,
+        data: int = 0,
         lr: float = 0.01,
         labels: Labels = LABELS,
         names: list[str] | None = None,
         meta: dict[str, Any] | None = None,
         **more: Any,
     ) -> Path:
-        targets = street(count)
+        targets = street(count, data)
         extra = {"seed": seed} | (meta or {})
         if "adaptive_affinity_field" in losses:
             sizes = {"kernel_sizes": [3, 5], "edge": [3.5, 3.6, 3.9, 4.0], "interior": [4.0, 4.0, 4.1, 4.0], "cell": 8}

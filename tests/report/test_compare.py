@@ -214,9 +214,16 @@ def test_other_border_matching_is_not_compared(make_run: MakeRun) -> None:
     assert "border form distance in A, border form matching in B" in pair.why
 
 
-@pytest.mark.parametrize("case", ["no counts", "other pictures"])
+UNPAIRED: dict[str, dict[str, object]] = {
+    "no counts": {"without": ("counts",)},
+    "other pictures": {"names": [f"other_{place}" for place in range(12)]},
+    "other masks of the same names": {"data": 1},
+}
+
+
+@pytest.mark.parametrize("case", UNPAIRED)
 def test_unpaired(make_run: MakeRun, case: str) -> None:
-    more = {"without": ("counts",)} if case == "no counts" else {"names": [f"other_{place}" for place in range(12)]}
+    more = UNPAIRED[case]
     comparison = compare([make_run("ce", amount=3), make_run("aaf", losses=AAF, amount=1, **more)])
     assert comparison.pair
     assert comparison.pair.state == "unpaired"
@@ -283,6 +290,8 @@ def test_cautions(make_run: MakeRun) -> None:
     found = states(compare([a, b]))
     assert found["Chosen on the same pictures."] == found["Not the same data."] == "caution"
     assert found["3 keys differ."] == "caution"  # the loss and the learning rate
+    scored = [make_run(name, lr=lr, metrics={"fingerprint": name}) for name, lr in (("e", 0.1), ("f", 0.2))]
+    assert states(compare(scored))["Not the same data."] == "caution"  # whatever they were trained with
     found = states(compare([make_run("c"), make_run("d", seed=1, lr=0.3)]))
     assert found["Only optim.lr differs"] == "yes"  # a seed is not a setting
 

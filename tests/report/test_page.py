@@ -279,6 +279,13 @@ def test_masks_come_back_exactly(make_run: MakeRun) -> None:
         assert np.array_equal(np.round(grey / (255 // 4)), np.minimum(np.asarray(Image.open(path)), 4))
 
 
+def test_pictures_of_other_data_are_not_shown_as_one(make_run: MakeRun) -> None:
+    first, second = make_run("a"), make_run("b", losses=AAF)
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(second / "pictures" / "0.target.png")
+    Image.fromarray(np.zeros((48, 64), np.uint8)).save(second / "pictures" / "1.target.png")
+    assert sorted(pictures.choose(compare([first, second]))) == [f"frame_{place:03d}" for place in range(2, 6)]
+
+
 def test_masks_of_other_sizes_are_refused(make_run: MakeRun) -> None:
     runs = [make_run("a"), make_run("b", losses=AAF)]
     Image.fromarray(np.zeros((5, 5), np.uint8)).save(runs[1] / "pictures" / "0.prediction.png")
