@@ -69,12 +69,13 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_text(path: Path, text: str) -> None:
-    write_file(path, lambda file: file.write(text.encode()))
+def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
+    """Write UTF-8. `errors` is for names of files that are none: "backslashreplace" writes their bytes as \\udcXX."""
+    write_file(path, lambda file: file.write(text.encode(errors=errors)))
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", errors="backslashreplace")
 
 
 def read_json(path: Path) -> Any:

@@ -38,7 +38,7 @@ def fingerprint(source: Format, split: str) -> str:
     digest = blake2b(json.dumps([source.origin, table], sort_keys=True).encode(), digest_size=8)
     marks: dict[Path | None, bytes] = {}  # a file with the masks of all pictures is read once
     for item in source.items(split):
-        digest.update(f"{item.name}\0{item.index}\0".encode())
+        digest.update(f"{item.name}\0{item.index}\0".encode(errors="surrogateescape"))  # names that are no UTF-8
         for path in (item.image, item.target, *filter(None, (item.instances, item.depth))):
             if path not in marks:
                 marks[path] = _mark(path)

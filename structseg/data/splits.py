@@ -74,7 +74,7 @@ def assign(names: Sequence[str], clusters: Sequence[int], shares: Mapping[str, f
 
 
 def _rank(seed: int, name: str) -> bytes:
-    return blake2b(f"{seed}/{name}".encode(), digest_size=16).digest()
+    return blake2b(f"{seed}/{name}".encode(errors="surrogateescape"), digest_size=16).digest()
 
 
 def write_lists(root: Path, items: Sequence[Item], splits: Sequence[str]) -> dict[str, int]:
@@ -112,6 +112,8 @@ def _line(item: Item, root: Path) -> str:
     paths = [path for path in (item.image, item.target) if path is not None]
     columns = [path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path) for path in paths]
     for column in columns:
-        if re.search(r'["\t\r\n]', column):
-            raise DataError(f"--make-split: the name {column!r} has a quote, tab or line end; rename the file")
+        if re.search(r'["\t\r\n\ud800-\udfff]', column):
+            raise DataError(
+                f"--make-split: the name {column!r} has a quote, tab or line end, or is no UTF-8; rename it"
+            )
     return "\t".join(columns)

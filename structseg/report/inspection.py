@@ -28,7 +28,7 @@ Facts = Mapping[str, Any]
 
 def write_page(facts: Facts, path: Path) -> Path:
     """Write the page to `path`, whole or not at all; returns `path`."""
-    runs.write_text(path, page(facts))
+    runs.write_text(path, page(facts), errors="backslashreplace")
     return path
 
 

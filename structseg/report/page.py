@@ -35,7 +35,7 @@ _FOREST = 200.0  # width of an interval drawing
 def write_page(comparison: Comparison, path: Path) -> Path:
     """Write the page to `path`, whole or not at all; returns `path`."""
     path = Path(path)
-    runs.write_text(path, page(comparison))
+    runs.write_text(path, page(comparison), errors="backslashreplace")
     return path
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
+import pytest
 from inspect_sets import good, mask, picture
 from support import Cli
+
+from structseg.data.fingerprint import fingerprint
+from structseg.data.formats.pairs import Pairs
+from structseg.data.splits import write_lists
+from structseg.errors import DataError
 
 
 def test_a_good_folder(tmp_path: Path, structseg_cli: Cli) -> None:
@@ -62,6 +69,29 @@ def test_from_loose_files_to_a_run(tmp_path: Path, structseg_cli: Cli) -> None:
     done = structseg_cli("train", "pairs_ce", "data.root=set", *small, "optim.batch=2", "optim.steps=8", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "7 to train on" in done.stdout
+
+
+def test_names_that_are_no_utf8(tmp_path: Path, structseg_cli: Cli) -> None:
+    root = good(tmp_path / "set")
+    for kind in ("images", "masks"):
+        old = root / kind / "val" / "val1.png"
+        old.rename(old.with_name(os.fsdecode(b"stra\xdfe.png")))
+    done = structseg_cli("inspect", "set", "--out", "page.html", "--json", "found.json")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert r"stra\udcdfe.png" in page
+    json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    data = Pairs(root=root)
+    assert fingerprint(data, "val") != fingerprint(data, "train")
+    with pytest.raises(DataError, match="no UTF-8"):
+        write_lists(root, data.items("val"), ["train"] * 4)
+
+
+def test_a_terminal_that_lacks_a_sign(tmp_path: Path, structseg_cli: Cli) -> None:
+    good(tmp_path / "set")
+    done = structseg_cli("inspect", "set", env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert r"12 pictures opened \xb7 splits" in done.stdout
 
 
 def test_other_options(tmp_path: Path, structseg_cli: Cli) -> None:
