@@ -17,6 +17,7 @@ import numpy as np
 from torch import nn
 
 from structseg.config import InferenceConfig
+from structseg.data.formats.pairs import files_below
 from structseg.data.read import SUFFIXES, read_image
 from structseg.data.reading import Reading, reading
 from structseg.errors import ConfigError, DataError, did_you_mean
@@ -74,7 +75,8 @@ def predict_files(
 
 
 def find_pictures(given: Iterable[Path | str]) -> tuple[Item, ...]:
-    """The picture files among `given` files and below `given` folders, in the given order, each once.
+    """The picture files among `given` files and below `given` folders, in the given order, each once; links are
+    followed, and hidden files left out.
 
     Raises DataError for what is not there, a folder without pictures, and two files of one name.
     """
@@ -96,7 +98,7 @@ def find_pictures(given: Iterable[Path | str]) -> tuple[Item, ...]:
 def _below(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    found = sorted(file for file in files_below(path) if file.suffix.lower() in SUFFIXES)
     if not found:
         raise DataError(f"{path}: no picture in it or below (looked for {' '.join(sorted(SUFFIXES))})")
     return found

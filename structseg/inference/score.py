@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from structseg.data.formats.pairs import files_below
 from structseg.data.read import read_instances, read_mask
 from structseg.data.reading import Reading, reading
 from structseg.errors import DataError
@@ -85,13 +86,18 @@ def nearby_labels(target: Path) -> Path:
 
 
 def _masks(folder: Path) -> dict[str, Path]:
-    """Relative place without suffix -> file, of every PNG below a folder."""
+    """Relative place without suffix -> file, of every PNG below a folder; links are followed, hidden files left out."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".png")
-    if not files:
+    found: dict[str, Path] = {}
+    for path in sorted(path for path in files_below(folder) if path.suffix.lower() == ".png"):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise DataError(f"{path} and {found[name].name} differ only in their ending; keep one of them")
+        found[name] = path
+    if not found:
         raise DataError(f"{folder}: no PNG in it or below; masks are PNG files")
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
+    return found
 
 
 def _pairs(

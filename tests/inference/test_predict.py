@@ -63,6 +63,13 @@ def test_names(folder: Path) -> None:
     assert names(folder / "a", folder / "a" / "one.png") == ["one", "two"]
 
 
+def test_links_are_followed_and_hidden_files_left_out(folder: Path, tmp_path: Path) -> None:
+    save(tmp_path / "elsewhere" / "far.png", squares(5, 5))
+    (folder / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (folder / "a" / "._one.png").write_bytes(b"what another system keeps beside a file")
+    assert [item.name for item in find_pictures([folder])] == ["a/one", "a/two", "b/one", "linked/far"]
+
+
 def test_an_upright_picture_comes_back_upright(tmp_path: Path) -> None:
     target = squares(10, 16)
     turned = Image.fromarray(np.rot90(paint(target)).copy())

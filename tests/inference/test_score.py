@@ -134,6 +134,23 @@ def test_missing_partners(tmp_path: Path) -> None:
     fails(predicted, true, "2_image.png has no truth")
 
 
+def test_links_are_followed_and_hidden_files_left_out(tmp_path: Path) -> None:
+    predicted, true = folders(tmp_path)
+    for folder, end in ((predicted, "image"), (true, "label")):
+        (folder / "city").rename(tmp_path / end)
+        (folder / "city").symlink_to(tmp_path / end, target_is_directory=True)
+    save(predicted / "more" / "x_image.png", PREDICTIONS[0])
+    save(true / "more" / "x_label.png", (np.arange(1, 5, dtype=np.uint8) * 10)[TARGETS[0]])
+    (true / "city" / "._0_label.png").write_bytes(b"what another system keeps beside a file")
+    assert score_folders(predicted, true, RAW, replace=(("_image", "_label"),), draws=20)["images"] == 4
+
+
+def test_one_name_twice(tmp_path: Path) -> None:
+    predicted, true = folders(tmp_path)
+    save(true / "city" / "1_label.PNG", TARGETS[1])
+    fails(predicted, true, "1_label.png and 1_label.PNG differ only in their ending")
+
+
 def test_two_predictions_of_one_truth(tmp_path: Path) -> None:
     predicted, true = folders(tmp_path)
     save(predicted / "city" / "1_label.png", PREDICTIONS[1])
