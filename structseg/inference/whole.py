@@ -47,9 +47,9 @@ def probabilities(model: nn.Module, image: Tensor, *, precision: str = "float32"
 
 
 def stride_of(model: nn.Module) -> int | None:
-    """The stride of a model's logits, where it says so."""
-    stride: int | None = getattr(model, "stride", None)
-    return stride
+    """The stride of a model's logits, where it says so; that of a layer of torch's is a pair, and its own."""
+    stride = getattr(model, "stride", None)
+    return stride if isinstance(stride, int) else None
 
 
 def enlarge(logits: Tensor, size: tuple[int, int], *, stride: int | None) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from inference_stubs import Pointwise, Tiny, grey, paint, squares, table
 from PIL import Image
+from torch import nn
 
 from structseg.config import Config, DataConfig, InferenceConfig
 from structseg.errors import ConfigError, DataError
@@ -89,6 +90,15 @@ def test_arrays_and_probabilities() -> None:
     assert one.probabilities.shape == (4, 11, 7)
     assert one.probabilities.dtype == np.float32
     np.testing.assert_array_equal(one.probabilities.argmax(0), one.classes)
+
+
+def test_a_layer_of_torchs_own_is_a_model() -> None:
+    """Its `stride` is a pair, and says nothing about logits."""
+    for probabilities in (False, True):
+        (found,) = predict(
+            nn.Conv2d(3, 4, 1, stride=2), paint(squares(11, 7)), labels=table(), probabilities=probabilities
+        )
+        assert found.classes.shape == (11, 7)
 
 
 def test_an_endless_stream() -> None:
