@@ -347,3 +347,11 @@ def test_ignored_classes_and_options_count(tmp_path: Path) -> None:
     assert [row["name"] for row in found.facts["classes"]] == ["road", "car"]
     assert found.facts["ignored"]["train"] == 0.5
     assert [row["groups"] for row in found.facts["splits"]] == [1, 1, 1]
+
+
+def test_the_largest_picture_is_the_one_that_training_takes(tmp_path: Path) -> None:
+    good(tmp_path)
+    assert look(tmp_path, max_pixels=24 * 32).findings == ()
+    found = look(tmp_path, max_pixels=24 * 32 - 1)
+    assert kinds(found, "error") == ["image", "mask"]
+    assert "are more than data.max_pixels = 767" in only(found, "image")

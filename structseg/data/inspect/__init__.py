@@ -26,6 +26,7 @@ from structseg.data.inspect.findings import BREAKS, Finding, worst_first
 from structseg.data.inspect.listing import Listing, list_items
 from structseg.data.inspect.look import Look, look
 from structseg.data.labels import read_labels
+from structseg.data.reading import Reading, current, reading
 from structseg.errors import DataError
 from structseg.types import Item, Labels
 
@@ -63,6 +64,18 @@ def inspect(
     Raises DataError where nothing can be inspected or no lists can be written, ConfigError for a wrong format, option
     or class name.
     """
+    with reading(Reading(max_pixels=config.max_pixels)):
+        return _inspected(config, guessed=guessed, limit=limit, progress=progress, new_splits=new_splits)
+
+
+def _inspected(
+    config: DataConfig,
+    *,
+    guessed: bool,
+    limit: int,
+    progress: Callable[[int, int], None],
+    new_splits: Sequence[str],
+) -> Inspection:
     began = time.perf_counter()
     root = Path(config.root)
     listing = list_items(config, guessed=guessed)
@@ -115,11 +128,16 @@ def _looks(
     items: Sequence[tuple[Item, tuple[str, ...]]], source: Format | None, progress: Callable[[int, int], None]
 ) -> Iterator[Look]:
     """Looks in the order of the items; decoding runs in threads, a part of the items at a time."""
-    waiting = iter(items)
+    waiting, settings = iter(items), current()
     done = 0
+
+    def seen(pair: tuple[Item, tuple[str, ...]]) -> Look:
+        with reading(settings):  # which a thread does not inherit
+            return look(*pair, source)
+
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         while part := list(islice(waiting, AT_ONCE)):
-            for one in pool.map(lambda pair: look(pair[0], pair[1], source), part):
+            for one in pool.map(seen, part):
                 done += 1
                 progress(done, len(items))
                 yield one
