@@ -355,3 +355,17 @@ def test_the_largest_picture_is_the_one_that_training_takes(tmp_path: Path) -> N
     found = look(tmp_path, max_pixels=24 * 32 - 1)
     assert kinds(found, "error") == ["image", "mask"]
     assert "are more than data.max_pixels = 767" in only(found, "image")
+
+
+def test_a_camera_that_stands_still(tmp_path: Path) -> None:
+    """All pictures alike: few pairs are kept, and still all are one group and every leak is told."""
+    mark = Mark(np.zeros(64, bool), np.zeros((16, 16), np.uint8))
+    splits = [("train",)] * 2000 + [("val",)] * 500
+    looks = [Look(Item(str(n), Path(f"{n}.png")), split, mark=mark) for n, split in enumerate(splits)]
+    pairs = copies.near(looks)
+    assert len(pairs) <= 2 * copies.FIRST * len(looks)
+    assert len(set(copies.clusters(len(looks), pairs).tolist())) == 1
+    found = copies.findings(looks, copies.exact(looks), pairs, tmp_path)
+    leak, inner = (finding.text for finding in found)
+    assert "500 pictures of 'val'" in leak
+    assert "2500 pictures have a near copy in their own split (2 groups)" in inner

@@ -18,6 +18,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from structseg.config import DataConfig
 from structseg.data.fingerprint import spread
 from structseg.data.formats import Format
@@ -90,8 +92,7 @@ def _inspected(
     whole = limit == 0 and not any(item.image is None for _, item in _listed(listing))
     found = worst_first(_findings(listing, looks, labels, tables, root, whole=whole))
     found = worst_first([*found, *copies.findings(looks, same, similar, root)])
-    leaks = [pair for pairs in copies.across(looks, similar).values() for pair in pairs]
-    within = [(a, b) for a, b in similar.tolist() if set(looks[a].splits) & set(looks[b].splits)]
+    leaks = np.concatenate([similar[:0], *copies.across(looks, similar).values()])
     facts = {
         "root": str(config.root),
         "format": listing.format,
@@ -101,7 +102,7 @@ def _inspected(
         "suggestion": suggestion,
         "findings": [asdict(finding) for finding in found],
         "sheet": sheet.contact_sheet(looks, labels, listing.source, root),
-        "alike": sheet.alike(looks, leaks or within, root),
+        "alike": sheet.alike(looks, leaks if len(leaks) else copies.within(looks, similar), root),
         "pictures": len(looks),
         "whole": whole,
         "seconds": time.perf_counter() - began,

@@ -3,12 +3,13 @@
 Exact copies share the digest of their file. Near copies are found in two steps: difference hashes of all pairs are
 compared at once as a product of -1/+1 matrices (for bits a, b in that form, a . b = 64 - 2 distance), in blocks; the
 few pairs at a distance of at most `DISTANCE` bits must then also agree in their thumbnails. N pictures cost N^2 / 2
-products of 64 numbers: 10,000 take a tenth of a second, 100,000 some ten.
+products of 64 numbers: 10,000 take a tenth of a second, 100,000 some ten. A camera that stands still makes all frames
+alike: of each picture the pairs with the first `FIRST` of every split are kept, enough to join them and to tell leaks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,14 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from structseg.data.inspect.findings import NOTE, WARNING, Finding, about, counted, shown
+from structseg.data.inspect.findings import MOST_FILES, NOTE, WARNING, Finding, about, counted, shown
 from structseg.data.inspect.look import Look
 
 DISTANCE = 10  # bits of 64
 ALIKE = 6.0  # mean grey difference of two thumbnails, of 255, brightness taken out
 BLOCK = 1024  # rows compared at once
 MOST = 200_000  # pictures whose hashes are compared
-MOST_PAIRS = 1_000_000  # kept; beyond it the set is one long film
+FIRST = 16  # earlier look-alikes of a picture that are kept, by split
 
 Pairs = NDArray[np.int64]
 
@@ -40,22 +41,39 @@ def exact(looks: Sequence[Look]) -> Pairs:
 
 
 def near(looks: Sequence[Look]) -> Pairs:
-    """(P,2) places of pictures that look alike, first < second, exact copies among them."""
+    """(P,2) places of pictures that look alike, first < second, exact copies among them; at most FIRST by split."""
     marks = [(place, one.mark) for place, one in enumerate(looks) if one.mark is not None][:MOST]
     if len(marks) < 2:
         return np.zeros((0, 2), np.int64)
     places = np.array([place for place, _ in marks], np.int64)
     signs = np.stack([np.where(mark.bits, 1, -1) for _, mark in marks]).astype(np.float32)  # (N,64)
     thumbs = np.stack([_levelled(mark.thumb) for _, mark in marks])  # (N,THUMB²)
+    codes, splits = _codes(looks)
+    codes = codes[places]
+    room = np.full((len(splits), len(signs)), FIRST)  # pairs that a picture may still have with earlier ones
     found: list[Pairs] = []
     for start in range(0, len(signs), BLOCK):
         block = signs[start : start + BLOCK] @ signs[start:].T  # (BLOCK, N - start)
-        rows, columns = np.nonzero(np.triu(block >= 64 - 2 * DISTANCE, 1))
-        difference = _mean_difference(thumbs, start + rows, start + columns)
-        found.append(start + np.stack([rows, columns], 1)[difference <= ALIKE])
-        if sum(map(len, found)) > MOST_PAIRS:
-            break
-    return places[np.concatenate(found)]
+        close = np.triu(block >= 64 - 2 * DISTANCE, 1)
+        for code in np.unique(codes[start : start + BLOCK]):
+            own = np.flatnonzero(codes[start : start + BLOCK] == code)
+            few, left = close[own], room[code, start:]
+            many = np.flatnonzero(few.sum(0) > left)
+            few[:, many] &= few[:, many].cumsum(0) <= left[many]
+            rows, columns = np.nonzero(few)
+            pairs = start + np.stack([own[rows], columns], 1)
+            pairs = pairs[_mean_difference(thumbs, pairs[:, 0], pairs[:, 1]) <= ALIKE]
+            np.subtract.at(room[code], pairs[:, 1], 1)
+            found.append(pairs)
+    every = np.concatenate(found)
+    return places[every[np.lexsort((every[:, 1], every[:, 0]))]]
+
+
+def _codes(looks: Sequence[Look]) -> tuple[NDArray[np.int64], list[tuple[str, ...]]]:
+    """The splits of each picture as a number, and what each number stands for."""
+    known: dict[tuple[str, ...], int] = {}
+    codes = [known.setdefault(one.splits, len(known)) for one in looks]
+    return np.array(codes, np.int64), list(known)
 
 
 def _levelled(thumb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -81,16 +99,29 @@ def clusters(count: int, pairs: Pairs) -> NDArray[np.int32]:
     return labels
 
 
-def across(looks: Sequence[Look], pairs: Pairs) -> dict[tuple[str, str], list[tuple[int, int]]]:
+def across(looks: Sequence[Look], pairs: Pairs) -> dict[tuple[str, str], Pairs]:
     """(split, later split) -> pairs with one picture in each, and not both in one of them."""
-    found: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for a, b in pairs.tolist():
-        for one in looks[a].splits:
-            for other in looks[b].splits:
-                if one != other and other not in looks[a].splits and one not in looks[b].splits:
-                    key, pair = ((one, other), (a, b)) if one < other else ((other, one), (b, a))
-                    found.setdefault(key, []).append(pair)
-    return found
+    found: dict[tuple[str, str], list[Pairs]] = {}
+    for first, second, some in _by_splits(looks, pairs):
+        for one in set(first) - set(second):
+            for other in set(second) - set(first):
+                turned = some if one < other else some[:, ::-1]
+                found.setdefault((min(one, other), max(one, other)), []).append(turned)
+    return {key: np.concatenate(found[key]) for key in sorted(found)}
+
+
+def within(looks: Sequence[Look], pairs: Pairs) -> Pairs:
+    """Pairs of which both pictures are in one split."""
+    some = [part for first, second, part in _by_splits(looks, pairs) if set(first) & set(second)]
+    return np.concatenate([pairs[:0], *some])
+
+
+def _by_splits(looks: Sequence[Look], pairs: Pairs) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], Pairs]]:
+    """Splits of the first and of the second picture, and the pairs that have them."""
+    codes, splits = _codes(looks)
+    both = codes[pairs[:, 0]] * len(splits) + codes[pairs[:, 1]]
+    for code in np.unique(both).tolist():
+        yield splits[code // len(splits)], splits[code % len(splits)], pairs[both == code]
 
 
 def shared(looks: Sequence[Look]) -> dict[tuple[str, str], list[int]]:
@@ -109,28 +140,36 @@ def shared(looks: Sequence[Look]) -> dict[tuple[str, str], list[int]]:
 
 def findings(looks: Sequence[Look], same: Pairs, similar: Pairs, root: Path) -> list[Finding]:
     """Leaks across splits as warnings; copies within one, and lists that overlap, as notes."""
-    exactly = set(map(tuple, same.tolist()))
-    only = np.array([pair for pair in similar.tolist() if tuple(pair) not in exactly], np.int64).reshape(-1, 2)
+    only = similar[~_among(similar, same)]
     found = _listed_twice(looks, root)
     for kind, word, pairs in (("leak", "the same file", same), ("near leak", "nearly the same picture", only)):
         for (a, b), both in across(looks, pairs).items():
-            count = len({second for _, second in both})
+            count = len(np.unique(both[:, 1]))
             text = f"{word} in '{a}' and '{b}': {counted(count, 'picture')} of '{b}'; scores on it are too good"
-            found.append(about(WARNING, kind, text, _named(looks, both, root)))
-    within = [(a, b) for a, b in similar.tolist() if set(looks[a].splits) & set(looks[b].splits)]
-    if within:
-        sizes = np.bincount(clusters(len(looks), np.array(within, np.int64)))
+            found.append(Finding(WARNING, kind, text, _named(looks, both, root), len(both)))
+    inner = within(looks, similar)
+    if len(inner):
+        sizes = np.bincount(clusters(len(looks), inner))
         groups = counted(int((sizes > 1).sum()), "group")
-        copies = len(exactly & set(within))
+        copies = int(_among(inner, same).sum())
         groups += f", {counted(copies, 'exact copy', 'exact copies')}" if copies else ""
         text = f"{int(sizes[sizes > 1].sum())} pictures have a near copy in their own split ({groups}): "
         text += "they count for less than their number"
-        found.append(about(NOTE, "near copies", text, _named(looks, within, root)))
+        found.append(Finding(NOTE, "near copies", text, _named(looks, inner, root), len(inner)))
     return found
 
 
-def _named(looks: Sequence[Look], pairs: Sequence[tuple[int, int]], root: Path) -> list[str]:
-    return [f"{shown(looks[a].item.image, root)} = {shown(looks[b].item.image, root)}" for a, b in pairs]
+def _among(pairs: Pairs, others: Pairs) -> NDArray[np.bool_]:
+    """Which of `pairs` stand among `others`."""
+    return np.isin(pairs[:, 0] << 32 | pairs[:, 1], others[:, 0] << 32 | others[:, 1])
+
+
+def _named(looks: Sequence[Look], pairs: Pairs, root: Path) -> tuple[str, ...]:
+    """The first few."""
+    return tuple(
+        f"{shown(looks[a].item.image, root)} = {shown(looks[b].item.image, root)}"
+        for a, b in pairs[:MOST_FILES].tolist()
+    )
 
 
 def _listed_twice(looks: Sequence[Look], root: Path) -> list[Finding]:

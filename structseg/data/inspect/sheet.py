@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from structseg.data.fingerprint import spread_places
@@ -47,10 +48,10 @@ def contact_sheet(
     return rows
 
 
-def alike(looks: Sequence[Look], pairs: Sequence[tuple[int, int]], root: Path) -> list[dict[str, Any]]:
+def alike(looks: Sequence[Look], pairs: NDArray[np.int64], root: Path) -> list[dict[str, Any]]:
     """Up to COPIES pairs side by side."""
     rows = []
-    for first, second in pairs[:: max(1, len(pairs) // COPIES)][:COPIES]:
+    for first, second in pairs[:: max(1, len(pairs) // COPIES)][:COPIES].tolist():
         sides = []
         for place in (first, second):
             path = looks[place].item.image
