@@ -122,6 +122,17 @@ def test_strays_are_counted_by_file(tmp_path: Path) -> None:
     ]
 
 
+def test_of_very_many_strays_the_most_frequent_are_told(tmp_path: Path) -> None:
+    good(tmp_path)
+    for number in range(2):
+        picture(tmp_path / f"images/train/train{number}.png", number, size=(24, 64))
+        mask(tmp_path / f"masks/train/train{number}.png", tuple(range(3 + number, 67 + number)), size=(24, 64))
+    found = look(tmp_path)
+    assert [row["pixels"] for row in found.facts["strays"]] == [24 * 2] * 40
+    assert all(len(row["files"]) == 2 for row in found.facts["strays"])
+    assert "and at least 35 more; add them" in only(found, "strays")
+
+
 @pytest.mark.parametrize("mode", ["P", "RGB"])
 def test_kinds_of_masks_are_told(mode: str, tmp_path: Path) -> None:
     good(tmp_path)

@@ -133,29 +133,40 @@ def ignored(looks: Sequence[Look], labels: Labels, names: Sequence[str]) -> dict
 
 
 def strays(looks: Sequence[Look], labels: Labels, root: Path) -> list[dict[str, Any]]:
-    """Values outside the table, the most frequent first, and the files that have most of each."""
-    found: dict[str, list[tuple[int, str]]] = {}
+    """Values outside the table, the most frequent MOST_ROWS first, and the files that have most of each."""
+    pixels: Counter[tuple[bool, int]] = Counter()
+    pictures: Counter[tuple[bool, int]] = Counter()
     for one in looks:
-        known = table_of(labels, colour=is_colour(one))
-        if is_colour(one) and not known:
-            continue  # the table has no colours, which is another finding
-        for value, count in zip(one.values.tolist(), one.counts.tolist(), strict=True):
-            if value not in known:
-                name = name_of(value, colour=is_colour(one))
-                found.setdefault(name, []).append((count, shown(one.item.target, root)))
-    rows = [
+        for value, count in _outside(one, labels):
+            pixels[is_colour(one), value] += count
+            pictures[is_colour(one), value] += 1
+    most = [key for key, _ in pixels.most_common(MOST_ROWS)]
+    files: dict[tuple[bool, int], list[tuple[int, str]]] = {key: [] for key in most}
+    for one in looks:
+        for value, count in _outside(one, labels):
+            if (key := (is_colour(one), value)) in files:
+                files[key].append((count, shown(one.item.target, root)))
+    return [
         {
-            "value": value,
-            "pixels": sum(count for count, _ in places),
-            "pictures": len(places),
+            "value": name_of(key[1], colour=key[0]),
+            "pixels": pixels[key],
+            "pictures": pictures[key],
             "files": [
                 {"file": file, "pixels": count}
-                for count, file in sorted(places, key=lambda place: (-place[0], place[1]))[:MOST_FILES]
+                for count, file in sorted(files[key], key=lambda place: (-place[0], place[1]))[:MOST_FILES]
             ],
         }
-        for value, places in found.items()
+        for key in most
     ]
-    return sorted(rows, key=lambda row: -int(row["pixels"]))
+
+
+def _outside(one: Look, labels: Labels) -> list[tuple[int, int]]:
+    """Values of a mask that are not in the table, and their pixels; a table without colours is another finding."""
+    known = table_of(labels, colour=is_colour(one))
+    if is_colour(one) and not known:
+        return []
+    pairs = zip(one.values.tolist(), one.counts.tolist(), strict=True)
+    return [(value, count) for value, count in pairs if value not in known]
 
 
 def depth(looks: Sequence[Look]) -> dict[str, Any] | None:

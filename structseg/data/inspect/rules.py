@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from structseg.data.inspect.count import class_pixels, is_colour
+from structseg.data.inspect.count import MOST_ROWS, class_pixels, is_colour
 from structseg.data.inspect.findings import BREAKS, NOTE, WARNING, Finding, about, counted, shown
 from structseg.data.inspect.look import Look
 from structseg.data.labels import VOID, default_palette
@@ -43,7 +43,7 @@ def strays(rows: Sequence[dict[str, Any]], labels: Labels, looks: Sequence[Look]
     if not rows:
         return []
     listed = ", ".join(f"{row['value']} ({row['pixels']} pixels in {row['pictures']})" for row in rows[:5])
-    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+    more = f" and {'at least ' * (len(rows) == MOST_ROWS)}{len(rows) - 5} more" if len(rows) > 5 else ""
     named = sorted({place["file"] for row in rows for place in row["files"]})
     text = (
         f"{'value' if len(rows) == 1 else 'values'} not in the label table {shown(Path(labels.source), root)}: "
