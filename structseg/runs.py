@@ -109,12 +109,19 @@ def is_run(path: Path) -> bool:
 
 
 def check_writable(path: Path) -> None:
-    """Raise DataError if a file or folder cannot be made at `path`; called before long work."""
+    """Raise DataError if nothing can be written into a folder `path`; called before long work."""
     place = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-    if not place.is_dir() and place != path:
+    if not place.is_dir():
         raise DataError(f"cannot write {path}: {place} is not a folder")
     if not os.access(place, os.W_OK):
         raise DataError(f"cannot write {path}: no permission in {place}")
+
+
+def check_file(path: Path) -> None:
+    """Raise DataError if no file can be written at `path`; called before long work."""
+    if path.is_dir():
+        raise DataError(f"cannot write {path}: it is a folder; name a file in it")
+    check_writable(path.parent if path.exists() else path)
 
 
 @contextlib.contextmanager

@@ -54,3 +54,18 @@ def test_leftovers_are_only_half_written_files(tmp_path: Path) -> None:
     (tmp_path / "last" / ".state.pt.abc.part").write_text("")
     (tmp_path / "my.part").write_text("")
     assert [path.name for path in runs.leftovers(tmp_path)] == [".state.pt.abc.part"]
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+    runs.check_file(file)
+    runs.check_file(tmp_path / "new" / "file")
+    runs.check_writable(tmp_path / "new" / "folder")
+    for check, path, words in (
+        (runs.check_file, tmp_path, "it is a folder; name a file in it"),
+        (runs.check_file, file / "below", "file is not a folder"),
+        (runs.check_writable, file, "file is not a folder"),
+    ):
+        with pytest.raises(DataError, match=words):
+            check(path)

@@ -23,11 +23,11 @@ def compare(
     from structseg.report import compare as compared
     from structseg.report import markdown as tables
     from structseg.report import print_table, write_page
-    from structseg.runs import check_writable, write_text
+    from structseg.runs import check_file, write_text
 
     for file in (out, markdown):
         if file:
-            check_writable(file)
+            check_file(file)
     comparison = compared(runs, baseline=baseline)
     print_table(comparison, Console())
     if markdown:

@@ -41,7 +41,7 @@ def grid(
     if not sources:
         raise ConfigError("the grid needs a recipe, e.g. structseg grid scenes_ce scenes_aaf --over seed=0,1,2")
     made = trials(sources, over or (), [word for word in recipes if "=" in word])
-    runs.check_writable(out / "grid.md")
+    runs.check_file(out / "grid.md")
     failed = run(made, out, jobs=jobs, device=device)
     finished = [out / trial.name for trial in made if trial.name not in failed]
     if finished:

@@ -41,7 +41,7 @@ def inspect(
     )
     for path in (out, json):
         if path:
-            runs.check_writable(path)
+            runs.check_file(path)
     new = ("train", *shares) if shares else ()
     found = look(config, guessed=guessed, limit=0 if new else limit, progress=_progress(), new_splits=new)
     found, written = after(found, data, shares=shares, seed=seed, suggest=suggest)

@@ -33,7 +33,7 @@ def prepared(
     from structseg import build
     from structseg.config import Config, override
     from structseg.data.splits import parse_shares
-    from structseg.runs import check_writable
+    from structseg.runs import check_file
 
     for text in differences:
         if not text.startswith("data."):
@@ -54,7 +54,7 @@ def prepared(
     if suggest is not None:
         if suggest.exists():
             raise DataError(f"--suggest: {suggest} is there already and is not overwritten; choose another name")
-        check_writable(suggest)
+        check_file(suggest)
     return config, guessed and not made_up, parse_shares(split) if split else {}
 
 

@@ -54,7 +54,7 @@ def score(
     if ids not in ("class", "raw"):
         raise typer.BadParameter(f"--ids {ids}: write class or raw")
     if out:
-        runs.check_writable(out)
+        runs.check_file(out)
     table = with_ignored(read_labels(labels or nearby_labels(truth)), tuple(ignore or ()))
     result = score_folders(
         predictions,

@@ -105,7 +105,7 @@ def refuse_existing(root: Path, names: Iterable[str]) -> None:
         path = root / f"{name}.txt"
         if path.exists():
             raise DataError(f"--make-split: {path} is there already and is not overwritten; move it away first")
-        runs.check_writable(path)
+        runs.check_file(path)
 
 
 def _line(item: Item, root: Path) -> str:

@@ -26,6 +26,7 @@ CASES: dict[str, tuple[Callable[[Path], object], Words, Words]] = {
     "there is a table": (good, ("set", "--suggest", "set/classes.txt"), ("set/classes.txt is there already",)),
     "a table is not needed": (good, ("set", "--suggest", "set/new.toml"), ("has a label table already",)),
     "negative limit": (good, ("set", "--limit", "-1"), ("--limit",)),
+    "page is a folder": (good, ("set", "--out", "set/masks"), ("cannot write set/masks", "it is a folder")),
     "page in a missing place": (good, ("set", "--out", "set/classes.txt/page.html"), ("page.html",)),
 }
 
