@@ -33,11 +33,11 @@ def evaluate(
     from structseg.cli.show import scores
     from structseg.training.run import rescore
 
-    folders = [word for word in data or () if "=" not in word]
+    folders = [word for word in data or () if "=" not in word or Path(word).is_dir()]
     if len(folders) > 1:
         raise typer.BadParameter(f"'{folders[1]}' is neither the one folder DATA nor of the form key=value")
     differences = [f"data.root={json.dumps(folder)}" for folder in folders]
-    differences += [word for word in data or () if "=" in word]
+    differences += [word for word in data or () if word not in folders]
     if split:
         differences.append(f"evaluation.split={json.dumps(split)}")
     folder = out or (None if differences else run if run.is_dir() else run.parent)

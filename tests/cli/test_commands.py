@@ -12,6 +12,7 @@ from PIL import Image
 from support import Cli
 
 from structseg import build
+from structseg.cli.evaluate import evaluate
 from structseg.recipes import recipes
 
 SMALL = (
@@ -123,3 +124,13 @@ def test_own_model_and_loss(structseg_cli: Cli, tmp_path: Path) -> None:
     )
     ok(structseg_cli("train", "scenes_ce", *own, "--out", "run"))
     ok(structseg_cli("evaluate", "run"))
+
+
+def test_a_folder_with_an_equals_sign_is_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr("structseg.training.run.rescore", lambda run, differences, **_: seen.append(differences))
+    monkeypatch.setattr("structseg.cli.show.scores", str)
+    folder = tmp_path / "year=2024"
+    folder.mkdir()
+    evaluate(tmp_path, [str(folder), "inference.mirror=true"])
+    assert seen == [[f'data.root="{folder}"', "inference.mirror=true"]]
