@@ -7,6 +7,7 @@ names come from other people's files, and Jinja escapes them. The page has no sc
 from __future__ import annotations
 
 import datetime
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,15 +123,21 @@ def told(facts: Facts) -> list[tuple[str, str]]:
 def following(facts: Facts) -> list[tuple[str, str]]:
     """(why, command): what to type next."""
     root, kinds = facts["root"], {finding["kind"] for finding in facts["findings"]}
+    words = shlex.quote(root)
     found = []
     if facts["suggestion"]:
-        found.append(("Write the suggested label table", f"structseg inspect {root} --suggest {root}/labels.toml"))
+        found.append(
+            (
+                "Write the suggested label table",
+                f"structseg inspect {words} --suggest {shlex.quote(f'{root}/labels.toml')}",
+            )
+        )
     if "no splits" in kinds or "one split" in kinds:
-        found.append(("Make lists of splits", f"structseg inspect {root} --make-split val=0.1"))
+        found.append(("Make lists of splits", f"structseg inspect {words} --make-split val=0.1"))
     if not any(finding["level"] == "error" or finding["kind"] == "no train" for finding in facts["findings"]):
         own = facts["format"] in _RECIPES
         chosen = f"{facts['format']}_aaf" if own else f"pairs_aaf data.format={facts['format']}"
-        found.append(("Check a run", f"structseg train {chosen} data.root={root} --dry-run"))
+        found.append(("Check a run", f"structseg train {chosen} data.root={words} --dry-run"))
     return found
 
 

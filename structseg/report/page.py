@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -305,7 +306,7 @@ def _details(comparison: Comparison) -> dict[str, Any]:
 
 def _again(rows: Sequence[Row]) -> list[str]:
     """Commands that train the rows again from their resolved configuration."""
-    return [f"structseg train {run.path / runs.CONFIG} --out NEW" for row in rows for run in row.runs]
+    return [f"structseg train {shlex.quote(str(run.path / runs.CONFIG))} --out NEW" for row in rows for run in row.runs]
 
 
 def _cost_rows(comparison: Comparison) -> list[tuple[str, list[str]]]:

@@ -188,3 +188,8 @@ def test_the_page_file_is_written_whole(tmp_path: Path) -> None:
     from structseg.report.inspection import write_page
 
     assert write_page(facts(), tmp_path / "deep" / "page.html").read_text().endswith("</html>")
+
+
+def test_commands_of_a_folder_with_a_space_can_be_typed() -> None:
+    printed = text(facts(root="my data"))
+    assert "next: structseg train pairs_aaf data.root='my data' --dry-run" in printed
