@@ -22,6 +22,7 @@ UInt8 = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
 Float32 = NDArray[np.float32]
 Colour = tuple[int, int, int]
+JPEG_SIDE = 65500  # pixels: libjpeg writes no longer side
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,8 @@ class Prediction:
         """Write `index/NAME.png`, `colour/NAME.png`, `overlay/NAME.jpg` and, where kept, `probabilities/NAME.npz`
         (float16 (C,H,W) under the key `probabilities`).
 
-        The index PNG holds class ids, or with `ids="raw"` the label table's raw values (`raw`).
+        The index PNG holds class ids, or with `ids="raw"` the label table's raw values (`raw`). The overlay of a
+        picture that is longer than JPEG allows leaves out every other row and column.
         """
         from PIL import Image
 
@@ -192,13 +194,15 @@ class Prediction:
 
         folder = Path(folder)
         index = self.raw() if ids == "raw" else self.classes
+        step = -(-max(self.classes.shape) // JPEG_SIDE)
+        overlay = np.ascontiguousarray(self.overlay()[::step, ::step])
         write_file(folder / "index" / f"{self.name}.png", lambda file: Image.fromarray(index).save(file, "PNG"))
         write_file(
             folder / "colour" / f"{self.name}.png", lambda file: Image.fromarray(self.colours()).save(file, "PNG")
         )
         write_file(
             folder / "overlay" / f"{self.name}.jpg",
-            lambda file: Image.fromarray(self.overlay()).save(file, "JPEG", quality=92),
+            lambda file: Image.fromarray(overlay).save(file, "JPEG", quality=92),
         )
         if self.probabilities is not None:
             half = self.probabilities.astype(np.float16)

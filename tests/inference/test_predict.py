@@ -178,3 +178,11 @@ def test_raw_ids_are_the_first_raw_value_of_each_class(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t\.toml: class 'c' has no raw value, only colours"):
         Prediction("y", classes, bare).save(tmp_path, ids="raw")
     assert not list(tmp_path.rglob("y.*"))
+
+
+def test_a_picture_longer_than_jpeg_allows(tmp_path: Path) -> None:
+    long = squares(3, 70_000)
+    Prediction("long", long, table(), paint(long)).save(tmp_path)
+    np.testing.assert_array_equal(grey(tmp_path / "index" / "long.png"), long)
+    with Image.open(tmp_path / "overlay" / "long.jpg") as overlay:
+        assert overlay.size == (35_000, 2)
