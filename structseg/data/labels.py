@@ -197,7 +197,8 @@ def _number(entries: tuple[_Entry, ...], source: str) -> Labels:
     kept = [entry for entry in entries if not entry.ignore]
     if not kept:
         raise DataError(f"label table {source}: every class is ignored; leave at least one")
-    spare = default_palette(len(kept))
+    given = {colour for entry in entries for colour in entry.colours}
+    spare = [colour for colour in default_palette(len(kept) + len(given)) if colour not in given]
     ids = {entry.name: index for index, entry in enumerate(kept)}
     table = Labels(
         names=tuple(entry.name for entry in kept),

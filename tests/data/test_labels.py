@@ -82,6 +82,12 @@ def test_text_tables(tmp_path: Path, text: str, names: tuple[str, ...], values: 
     assert len(labels.colours) == colours
 
 
+def test_a_class_without_colour_gets_one_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("0 road\n1 pole 0,0,0\n2 car\n3 void 128,0,0\n")
+    palette = read_labels(tmp_path / "classes.txt").palette
+    assert len({*palette, (128, 0, 0)}) == 4
+
+
 def test_default_palette_is_pascal_voc() -> None:
     assert default_palette(8)[:6] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128))
     assert len(set(default_palette(255))) == 255
