@@ -138,6 +138,12 @@ def _metrics(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: the key {missing[0]} is missing; evaluate the run again")
     if not isinstance(metrics["miou"], (int, float)) or not isinstance(metrics["iou"], dict):
         raise CheckpointError(f"{path}: miou must be a number and iou a table; evaluate the run again")
+    for key in ("boundary", "boundary_matched", "trimap"):
+        if not isinstance(metrics.get(key) or {}, dict):
+            raise CheckpointError(f"{path}: {key} must be a table; evaluate the run again")
+    limits = metrics.get("ci95") or [None, None]
+    if not isinstance(limits, list) or len(limits) != 2:
+        raise CheckpointError(f"{path}: ci95 must be two numbers; evaluate the run again")
     return metrics
 
 

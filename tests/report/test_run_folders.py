@@ -15,6 +15,12 @@ from structseg.report.compare import Row
 from structseg.report.settings import differing, flat
 
 MakeRun = Callable[..., Path]
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
 BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "not a run": (lambda run: (run / "config.toml").unlink(), "is not a run folder"),
     "config": (lambda run: (run / "config.toml").write_text("a = ["), "config.toml is damaged"),
@@ -25,6 +31,8 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda run: (run / "metrics.json").write_text('{"miou": "x", "iou": {}, "pixel_accuracy": 1}'),
         "miou must be a number",
     ),
+    "limits": (lambda run: edit(run / "metrics.json", ci95=[0.5]), "ci95 must be two numbers"),
+    "boundary": (lambda run: edit(run / "metrics.json", boundary=0.5), "boundary must be a table"),
     "classes": (
         lambda run: (run / "metrics.json").write_text('{"miou": 1, "iou": {"cat": 1}, "pixel_accuracy": 1}'),
         "the classes of iou are not those of meta.json",
