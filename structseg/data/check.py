@@ -10,17 +10,20 @@ import numpy as np
 
 from structseg.data.formats import Format, read_sample
 from structseg.errors import DataError
+from structseg.types import Labels
 
 
 class SplitCheck:
     """Reads samples of a split that is to be trained on or scored, a few at a time, in a fixed order.
 
-    Raises DataError for a picture without mask, whatever reading a sample raises (values outside the table, sizes that
-    differ, damaged files), and masks in which every pixel is ignored.
+    Raises DataError for a table of one class, a picture without mask, whatever reading a sample raises (values outside
+    the table, sizes that differ, damaged files), and masks in which every pixel is ignored.
     """
 
     def __init__(self, source: Format, split: str) -> None:
         self.source, self.split = source, split
+        if only := only_class(source.labels):
+            raise DataError(only)
         self.items = source.items(split)
         bare = [item for item in self.items if item.image is not None and item.target is None]
         if bare:
@@ -56,6 +59,16 @@ class SplitCheck:
                 f"split '{self.split}': every pixel of the {self.looked} masks looked at is ignored, e.g. in "
                 f"{first.target or first.name}; check label table {labels.source} and data.ignore"
             )
+
+
+def only_class(labels: Labels) -> str:
+    """What is wrong with a table of one class; "" where there are more."""
+    if labels.num_classes > 1:
+        return ""
+    return (
+        f"label table {labels.source}: '{labels.names[0]}' is its only class, with nothing to tell it from; "
+        f"make the rest a class, too, such as background, instead of ignoring it"
+    )
 
 
 def check_split(source: Format, split: str, *, limit: int = 64) -> None:

@@ -278,6 +278,11 @@ def test_check_finds_what_is_wrong_inside_files(tmp_path: Path) -> None:
         frequencies(source, source.items("train"))
 
 
+def test_a_table_of_one_class_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is its only class, with nothing to tell it from"):
+        check_split(pairs(tree(tmp_path, "a"), ignore=("pole",)), "train")
+
+
 def test_frequencies_count_labelled_pixels(tmp_path: Path) -> None:
     tree(tmp_path, "a", "b", "c")
     mask(tmp_path / "masks/train/b.png", [[1, 1, 255, 255, 0, 0, 0, 0]] * 6)

@@ -90,9 +90,16 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, tuple[str, ...]]] = {
         ("train1.jpg", "blurred labels"),
     ),
     "nothing labelled": (
-        lambda root: (root / "classes.txt").write_text("7 road\n0 void\n1 ignore\n2 unlabeled\n255 unlabelled\n"),
+        lambda root: (root / "classes.txt").write_text(
+            "7 road\n8 car\n0 void\n1 ignore\n2 unlabeled\n255 unlabelled\n"
+        ),
         "no labels",
         ("no mask has a pixel with a label",),
+    ),
+    "one class": (
+        lambda root: (root / "classes.txt").write_text("1 car\n0 void\n2 ignore\n255 unlabelled\n"),
+        "one class",
+        ("'car' is its only class", "background"),
     ),
     "no table": (lambda root: (root / "classes.txt").unlink(), "no table", ("labels.toml",)),
 }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from structseg.data.check import only_class
 from structseg.data.inspect.count import MOST_ROWS, class_pixels, is_colour
 from structseg.data.inspect.findings import BREAKS, NOTE, WARNING, Finding, about, counted, shown
 from structseg.data.inspect.look import Look
@@ -130,7 +131,9 @@ def _unlabelled(looks: Sequence[Look], labels: Labels, root: Path) -> list[Findi
 
 
 def table(labels: Labels) -> list[Finding]:
-    """Classes that look like "no label" by their name, and are learned like any other."""
+    """A class alone; classes that look like "no label" by their name, and are learned like any other."""
+    if only := only_class(labels):
+        return [Finding(BREAKS, "one class", only.replace(labels.source, Path(labels.source).name))]
     words = re.compile(rf"(?i)\b({'|'.join(VOID)})\b")
     named = [name for name in labels.names if words.search(name)]
     if not named:
