@@ -14,13 +14,14 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from structseg.errors import CheckpointError, ConfigError, did_you_mean
 from structseg.metrics.bootstrap import Difference
-from structseg.report.read import Run
+from structseg.report.read import Counts, Run
 from structseg.report.resample import Changes, Limits, resample
 from structseg.report.settings import without_seed
 
@@ -271,12 +272,23 @@ def _resampled(rows: Sequence[Row]) -> tuple[dict[int, Limits], dict[tuple[int, 
     intervals: dict[int, Limits] = {}
     differences: dict[tuple[int, int], Changes] = {}
     for members in _picture_sets(rows):
-        counts = [[run.counts for run in row.runs if run.counts] for row in members]
+        counts = [_by_seed(row) for row in members]
         thin = thin_classes(members[0])
         limits, changes = resample(counts, classes=len(members[0].classes), thin=thin)
         intervals |= {row.index: found for row, found in zip(members, limits, strict=True)}
         differences |= {(members[a].index, members[b].index): found for (a, b), found in changes.items()}
     return intervals, differences
+
+
+def _by_seed(row: Row) -> dict[Hashable, Counts]:
+    """Counts by seed, and by place among the runs of that seed."""
+    found: dict[Hashable, Counts] = {}
+    seen: Counter[int | None] = Counter()
+    for run in row.runs:
+        if run.counts:
+            found[run.seed, seen[run.seed]] = run.counts
+            seen[run.seed] += 1
+    return found
 
 
 def _pair(a: Row, b: Row, differences: dict[tuple[int, int], Changes]) -> Pair:

@@ -5,14 +5,15 @@ of measures s, one pass gives every score's interval and every pair's:
 
     difference(a, b) = s(sum_i w_i n_b[i]) - s(sum_i w_i n_a[i])
 
-What makes a picture hard is common to both and cancels. The measure of a row of several seeds is the mean over seeds.
+What makes a picture hard is common to both and cancels. The measure of a row of several seeds is the mean over seeds; a
+difference is over the seeds that both rows have, where they share any, so that the luck of a start cancels, too.
 N pictures, R runs, C classes, T distances, X counts of a picture laid out flat, K measures.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,42 +79,48 @@ class Measures:
 
 
 def resample(
-    rows: Sequence[Sequence[Counts]], *, classes: int, thin: tuple[int, ...]
+    rows: Sequence[Mapping[Hashable, Counts]], *, classes: int, thin: tuple[int, ...]
 ) -> tuple[list[Limits], dict[tuple[int, int], Changes]]:
     """Intervals of each row and the differences (a, b), a < b, of every two.
 
-    rows: the counts of each row's seeds, all of the same pictures in the same order and groups.
+    rows: the counts of each row by seed, all of the same pictures in the same order and groups.
     """
-    every = [counts for row in rows for counts in row]
+    every = [counts for row in rows for counts in row.values()]
     distances = max((counts.trimap.shape[1] for counts in every if counts.trimap is not None), default=0)
     measures = Measures(classes, thin, distances)
     packed = np.stack([measures.pack(counts) for counts in every], axis=1)  # (N,R,X)
-    ends = np.cumsum([len(row) for row in rows])
-    slices = [slice(end - len(row), end) for end, row in zip(ends.tolist(), rows, strict=True)]
+    places = iter(range(len(every)))
+    seeds = [{seed: next(places) for seed in row} for row in rows]  # of each row: seed -> place among R
 
     def by_row(totals: NDArray[Any]) -> Values:  # (...,R,X) -> (...,rows,K)
         found = measures(totals)
-        return np.stack([found[..., seeds, :].mean(-2) for seeds in slices], axis=-2)
+        return np.stack([found[..., list(row.values()), :].mean(-2) for row in seeds], axis=-2)
 
     groups, keys = every[0].groups, measures.keys
     limits = iter(interval_by_class(lambda totals: _flat(by_row(totals)), packed, groups, draws=DRAWS))
     intervals = [{key: next(limits) for key in keys} for _ in rows]
-    values = by_row(packed.sum(0, dtype=np.float64))
     pairs = list(itertools.combinations(range(len(rows)), 2))
     size = max(1, _COLUMNS // len(keys))
     differences: dict[tuple[int, int], Changes] = {}
     for some in (pairs[start : start + size] for start in range(0, len(pairs), size)):
-        first, second = [a for a, _ in some], [b for _, b in some]
+        chosen = [_common(seeds[a], seeds[b]) for a, b in some]
 
-        def change(totals: NDArray[Any], first: list[int] = first, second: list[int] = second) -> Values:
-            found = by_row(totals)
-            return _flat(found[..., second, :] - found[..., first, :])
+        def change(totals: NDArray[Any], chosen: list[tuple[list[int], list[int]]] = chosen) -> Values:
+            found = measures(totals)
+            both = [found[..., second, :].mean(-2) - found[..., first, :].mean(-2) for first, second in chosen]
+            return np.concatenate(both, axis=-1)
 
+        values = iter(change(packed.sum(0, dtype=np.float64)).tolist())
         limits = iter(interval_by_class(change, packed, groups, draws=DRAWS))
-        for a, b in some:
-            each = zip(keys, (values[b] - values[a]).tolist(), strict=True)
-            differences[a, b] = {key: Difference(value, *next(limits)) for key, value in each}
+        for pair in some:
+            differences[pair] = {key: Difference(next(values), *next(limits)) for key in keys}
     return intervals, differences
+
+
+def _common(a: dict[Hashable, int], b: dict[Hashable, int]) -> tuple[list[int], list[int]]:
+    """Places of the seeds that both have; of all where they share none."""
+    shared = [seed for seed in a if seed in b]
+    return [a[seed] for seed in shared or a], [b[seed] for seed in shared or b]
 
 
 def _flat(values: Values) -> Values:

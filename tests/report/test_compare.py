@@ -105,6 +105,26 @@ def test_both_orders_are_mirror_images(make_run: MakeRun) -> None:
             )
 
 
+def test_seeds_that_only_one_row_has_are_left_out_of_a_difference(make_run: MakeRun) -> None:
+    first = [make_run(f"ce_{seed}", seed=seed, amount=3) for seed in (0, 1)]
+    second = [make_run(f"aaf_{seed}", seed=seed, losses=AAF, amount=2) for seed in (1, 2)]
+    common = compare([first[1], second[0]]).pair
+    pair = compare([*first, *second]).pair
+    assert pair
+    assert common
+    assert pair.differences.keys() == common.differences.keys()
+    for key in common.differences.keys() - {"seconds"}:
+        assert pair.get(key) == pytest.approx(common.get(key), nan_ok=True), key
+
+
+def test_rows_that_share_no_seed_are_compared_by_their_means(make_run: MakeRun) -> None:
+    comparison = compare([make_run("ce_0", amount=3), make_run("aaf_1", losses=AAF, seed=1)])
+    assert comparison.a
+    assert comparison.pair
+    difference = comparison.b.value("miou") - comparison.a.value("miou")
+    assert comparison.pair.get("miou").value == pytest.approx(difference)
+
+
 def test_many_runs_in_blocks(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [make_run(f"r{k}", lr=0.1 * k, amount=k) for k in (1, 2, 3, 4)]
     whole = compare(runs)
