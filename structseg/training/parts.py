@@ -100,7 +100,7 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     refuse_too_large(largest, classes, config.inference, chosen, per_pixel=per_pixel)
     terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
     for place, term in enumerate(terms):
-        _try_loss(place, term, output)
+        _try_loss(place, term, output, config.data.crop)
     made_of = {"model": model, "terms": terms, "num_classes": classes, "ignore_index": dataset.labels.ignore_index}
     regime = build.create("training.regimes", config.regime, config.regime_options, key="regime", **made_of).to(chosen)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
@@ -113,8 +113,8 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
 
 
 def _try_model(config: Config, model: nn.Module, num_classes: int) -> tuple[Output, float]:
-    """Output of a copy of the model for an empty batch, in training mode, and the values that the widest layer reads
-    and writes for a pixel."""
+    """Output of a copy of the model for the first picture of an empty batch, in training mode, and the values that the
+    widest layer reads and writes for a pixel."""
     height, width = config.data.crop
     tried = copy.deepcopy(model).train()
     try:
@@ -127,7 +127,8 @@ def _try_model(config: Config, model: nn.Module, num_classes: int) -> tuple[Outp
         ) from error
     if (classes := output.logits.shape[1]) != num_classes:
         raise ConfigError(f"model: it gives {classes} classes, but the label table has {num_classes}")
-    return output, max(values, default=0) / (config.optim.batch * height * width)
+    first = Output(output.logits[:1], features=None if output.features is None else output.features[:1])
+    return first, max(values, default=0) / (config.optim.batch * height * width)
 
 
 def _run_seconds(config: Config, forward: float, device: torch.device) -> float:
@@ -136,14 +137,14 @@ def _run_seconds(config: Config, forward: float, device: torch.device) -> float:
     return 3 * forward * config.optim.steps * config.optim.accumulate / faster
 
 
-def _try_loss(place: int, term: Term, output: Output) -> None:
+def _try_loss(place: int, term: Term, output: Output, crop: tuple[int, int]) -> None:
     """One call, so that wrong options show before the run begins, also a kernel that fits nowhere."""
     try:
         with torch.random.fork_rng(devices=()):
-            read = term.read(output, (output.logits.shape[-2], output.logits.shape[-1]))
+            read = term.read(output, crop)
             height, width = read.shape[-2:]
             target = (torch.arange(height * width) % output.logits.shape[1]).view(1, height, width)
-            term.loss(read.clone().requires_grad_(), target.expand(len(read), -1, -1))
+            term.loss(read.clone().requires_grad_(), target)
             counts = getattr(term.loss, "counts", None)
             if counts is not None and not counts(target, (height, width)).any():
                 raise ConfigError(
