@@ -77,6 +77,14 @@ def test_a_fault_in_any_split_stops_before_the_run(tmp_path: Path) -> None:
         check.go_on(10_000.0)
 
 
+def test_a_single_class_is_refused_before_the_run(tmp_path: Path) -> None:
+    """One logit is a sigmoid, whose second class the table does not have: its scores came to nothing at the end."""
+    pairs(tmp_path)
+    config = read("pairs_ce", (f"data.root={tmp_path}", 'data.ignore=["road", "bus"]'))
+    with pytest.raises(ConfigError, match=r"classes\.txt: 'car' is its only class"):
+        prepare(config, device="cpu")
+
+
 def test_drawn_pictures_are_not_read_on() -> None:
     source = open_format(DataConfig(format="scenes", options={"size": (48, 64), "train": 100, "val": 20}))
     check = Preflight(source, ("train", "val"))
