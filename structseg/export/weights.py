@@ -14,7 +14,7 @@ from pathlib import Path
 
 from structseg import runs
 from structseg.config import Config, override_trained, to_toml
-from structseg.errors import CheckpointError, ConfigError
+from structseg.errors import ConfigError
 from structseg.inference.load import load, save_weights
 from structseg.types import Labels
 
@@ -24,11 +24,10 @@ _KEPT = ("recipe", "seed", "step", "parameters")  # facts that go with the weigh
 def weights(run: Path, out: Path, *, overrides: Sequence[str] = (), notice: str = "") -> Path:
     """Write config.toml and model.safetensors (half precision) of `run` into the new folder `out`; the weight file.
 
+    `run` is all that `load` takes: a run folder, a file in one, a published model's name.
     `overrides` are `inference.a=b` differences; `notice`, the terms of use, is said whenever the model is loaded.
     Raises ConfigError where `out` exists or a key may not differ, CheckpointError where `run` is none or damaged.
     """
-    if not runs.is_run(run):
-        raise CheckpointError(f"{run} is not a run folder ({runs.CONFIG} is missing)")
     if out.exists():
         raise ConfigError(f"--out {out} exists; choose a new folder")
     runs.check_writable(out)

@@ -88,6 +88,16 @@ def test_a_published_model_has_a_name_and_terms(
     assert capsys.readouterr().err == ""
 
 
+def test_its_name_stands_wherever_a_run_folder_may(cache: Path, structseg_cli: Cli, tmp_path: Path) -> None:
+    tiny = (*TINY_SCENES, "data.workers=0", "model.init_from=corner")
+    for words in (("export", "corner"), ("evaluate", "corner"), ("train", "scenes_ce", *tiny)):
+        out = () if words[0] == "evaluate" else ("--out", words[0])
+        done = structseg_cli(*words, *out, env={"XDG_CACHE_HOME": str(cache)})
+        assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir() if path != cache) == ["export", "train"]
+    assert not (tmp_path / "metrics.json").exists()
+
+
 def test_the_command(cache: Path, run: Path, structseg_cli: Cli, tmp_path: Path) -> None:
     done = structseg_cli("export", run, "inference.longest=64", "--notice", NOTICE, "--out", "mine")
     assert done.returncode == 0, done.stderr
@@ -98,7 +108,8 @@ def test_the_command(cache: Path, run: Path, structseg_cli: Cli, tmp_path: Path)
     refused(structseg_cli, "export", run, "--out", out, out=out, words=("mine exists",))
     new = tmp_path / "new"
     refused(structseg_cli, "export", run, "optim.lr=1", "--out", new, out=new, words=("optim.lr is fixed",))
-    refused(structseg_cli, "export", tmp_path / "gone", "--out", new, out=new, words=("gone", "not a run folder"))
+    words = ("gone", "no such run folder", "nor a published model")
+    refused(structseg_cli, "export", tmp_path / "gone", "--out", new, out=new, words=words)
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
     words = ("crner", "nor a published model", "corner")
     refused(structseg_cli, "predict", "crner", "photo.png", "--out", new, out=new, words=words)
