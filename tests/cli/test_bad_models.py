@@ -143,3 +143,23 @@ def test_code_of_ones_own(case: str, structseg_cli: Cli, tmp_path: Path) -> None
     tiny = (word for word in TINY_SCENES if not word.startswith("model."))
     out = tmp_path / "run"
     refused(structseg_cli, "train", "scenes_ce", *tiny, change, "--out", out, out=out, words=words)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB.')", "torch.empty(2**50)"],
+    ids=["accelerator", "processor"],
+)
+def test_memory_that_runs_out_in_a_step(fault: str, structseg_cli: Cli, tmp_path: Path) -> None:
+    net = (
+        f"class Large(Net):\n    def forward(self, image):\n        if torch.is_grad_enabled():\n            {fault}\n"
+    )
+    (tmp_path / "my_code.py").write_text(f"{NETS}\n\n{net}        return super().forward(image)\n")
+    tiny = (word for word in TINY_SCENES if not word.startswith("model."))
+    done = structseg_cli("train", "scenes_ce", *tiny, "model.name=my_code:Large", "--out", "run")
+    assert done.returncode == 2, done.stderr
+    start, error = done.stderr.strip().splitlines()
+    assert start.startswith("run starts")
+    assert error.startswith("error: out of memory (")
+    assert "lower optim.batch or data.crop" in error
+    assert not (tmp_path / "run").exists()
