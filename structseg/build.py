@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from structseg.errors import ConfigError, did_you_mean, first_line
+from structseg.errors import ConfigError, UserError, did_you_mean, first_line
 
 _PACKAGE = Path(__file__).parent
 
@@ -72,7 +72,7 @@ def _outside(name: str) -> Callable[..., Any]:
         sys.path.insert(0, os.getcwd())
     try:
         entry: Callable[..., Any] = getattr(importlib.import_module(module_name), member)
-    except Exception as error:  # whatever somebody's module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever somebody's module does when it is imported
         raise ConfigError(f"'{name}' cannot be found ({first_line(error)}); write it as module.path:Name") from error
     if not callable(entry):
         raise ConfigError(f"'{name}' is a {type(entry).__name__}, not a class or function")
@@ -103,7 +103,9 @@ def create(room: str, name: str, given: Mapping[str, Any], *args: Any, key: str 
         raise ConfigError(f"{where} needs the option '{missing[0]}'")
     try:
         return entry(*args, **chosen)
-    except (TypeError, ValueError, AttributeError) as error:  # an option of the wrong type
+    except UserError:
+        raise
+    except Exception as error:  # an option of the wrong type, or whatever somebody's class does
         raise ConfigError(f"{where}: {first_line(error)}") from error
 
 

@@ -222,6 +222,11 @@ def merge(config: Config, differences: Mapping[str, Any], source: Path) -> Confi
     return _validate(tree, str(source), source)
 
 
+def checked(config: Config) -> Config:
+    """`config`, which may have been put together in Python, as its file will give it back. Raises ConfigError."""
+    return _validate(tomllib.loads(to_toml(config)), "configuration")
+
+
 def _set(node: Any, path: list[str], value: Any, key: str) -> None:
     for place, name in enumerate(path[:-1]):
         node = _descend(node, name, key, free=place > 0 and path[place - 1] in _FREE)
@@ -330,6 +335,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, str):
+        if re.search("[\ud800-\udfff]", value):  # bytes of the command line that are no text
+            raise ConfigError(f"{value!r} is no UTF-8 and cannot be kept in a configuration; rename it")
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"

@@ -40,5 +40,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind where it says nothing."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+    """The first line of what an error says, or its kind where it says nothing; a KeyError says the key alone."""
+    text = f"KeyError: {error}" if isinstance(error, KeyError) else str(error)
+    return (text or type(error).__name__).splitlines()[0]

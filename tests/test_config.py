@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from structseg.config import Config, difference, merge, override, read_toml, to_toml
+from structseg.config import Config, DataConfig, LossConfig, checked, difference, merge, override, read_toml, to_toml
 from structseg.errors import ConfigError
 from structseg.recipes import read, recipe, recipes
 
@@ -96,3 +97,17 @@ def test_wrong_keys_of_a_file_name_their_line(tmp_path: Path) -> None:
     path.write_text("[model]\nhead = 'fcn'\n[model.head_option]\nwidth = 3\n")
     with pytest.raises(ConfigError, match=r"my\.toml, line 3: unknown key 'model\.head_option'; did you mean"):
         merge(Config(), read_toml(path), path)
+
+
+def test_a_configuration_made_in_python_is_checked_and_as_its_file_gives_it_back(tmp_path: Path) -> None:
+    crop: Any = [64, 64]
+    wrong: Any = 64
+    loss = LossConfig(name="adaptive_affinity_field", options={"kernel_sizes": (3, 5)})
+    config = checked(Config(losses=(loss,), data=DataConfig(crop=crop)))
+    path = tmp_path / "config.toml"
+    path.write_text(to_toml(config))
+    assert difference(config, merge(Config(), read_toml(path), path)) == {}  # or a run would not go on
+    with pytest.raises(ConfigError, match=r"configuration: data\.crop = 64: input should be a valid tuple"):
+        checked(Config(data=DataConfig(crop=wrong)))
+    with pytest.raises(ConfigError, match=r"'\\udcff' is no UTF-8"):
+        checked(Config(data=DataConfig(root="\udcff")))

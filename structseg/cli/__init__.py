@@ -27,7 +27,7 @@ from structseg.cli import (
     score,
     train,
 )
-from structseg.errors import UserError, did_you_mean
+from structseg.errors import UserError, did_you_mean, first_line
 
 app = typer.Typer(
     name="structseg",
@@ -86,11 +86,25 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         return _fail(_usage(error), debug=debug)
     except OSError as error:
         return _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", debug=debug)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        return _fail(
+            f"out of memory ({first_line(error).rstrip('.')}); lower optim.batch or data.crop, or for pictures "
+            "inference.batch, or set inference.tile=512",
+            debug=debug,
+        )
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 128 + signal.SIGINT
     return 0
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out: Python's, an accelerator's or torch's on a processor; by name, for torch loads slowly."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or "DefaultCPUAllocator" in str(error)
 
 
 def _usage(error: Exception) -> str:

@@ -40,7 +40,8 @@ def evaluate(
     differences += [word for word in data or () if word not in folders]
     if split:
         differences.append(f"evaluation.split={json.dumps(split)}")
-    folder = out or (None if differences else run if run.is_dir() else run.parent)
+    own = run if run.is_dir() else run.parent if run.is_file() else None  # a published model keeps its own scores
+    folder = out or (None if differences else own)
     print(scores(rescore(run, differences, out=folder, device=device)))
     if folder:
         print(f"written to {folder}")

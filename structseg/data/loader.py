@@ -39,7 +39,10 @@ from structseg.errors import DataError, UserError, WorkerError, first_line
 from structseg.types import Batch, Item, Sample
 
 EXTRA = ("instances", "depth")  # arrays of a sample that a batch can carry besides picture and target
-_KILLED = "a loader process was killed, most often for want of memory; lower data.workers, optim.batch or data.crop"
+_KILLED = (
+    "a loader process was killed, most often for want of memory; lower data.workers, optim.batch or data.crop "
+    "(a script of your own must begin what it runs with if __name__ == '__main__', or take data.workers=0)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

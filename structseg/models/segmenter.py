@@ -182,6 +182,7 @@ def _freeze_norm(model: nn.Module, config: ModelConfig) -> None:
     """What `model.freeze_norm` means for a net that was built by name."""
     if isinstance(model, Segmenter):
         model.freeze_norm = config.freeze_norm
+        model.train(model.training)  # where it acts
     elif config.freeze_norm:
         raise ConfigError(f"model.freeze_norm is for a backbone and head, which {config.name} is not; set it to false")
 

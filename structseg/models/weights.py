@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from structseg import runs
+from structseg import published, runs
 from structseg.errors import CheckpointError, ConfigError
 from structseg.models.backbones import Backbone
 
@@ -82,13 +82,14 @@ def load_weights(module: nn.Module, source: str | Path) -> Report:
 
 
 def load_fitting(module: nn.Module, source: str | Path, *, names: Sequence[str] = ()) -> Report:
-    """Fill what fits from a weight file or a run folder, leave the rest of `module` as it is.
+    """Fill what fits from a weight file, a run folder or a published model, leave the rest of `module` as it is.
 
     `names` are the module's classes. Where the file knows its own and they are others, only rows of classes of the same
     name are taken into the classifier. Raises CheckpointError where the file cannot be read or less than half of the
     module's weights fit: small vectors of another network fit by chance.
     """
-    path = Path(source) / runs.MODEL if Path(source).is_dir() else Path(source)
+    path = published.find(str(source)) or Path(source)
+    path = path / runs.MODEL if path.is_dir() else path
     tensors = read_tensors(path)
     report, fitting = match(module, tensors, str(path), str)
     if sum(not key.endswith(COUNTER) for key in report.loaded) < len(report.new):

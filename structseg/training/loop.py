@@ -81,7 +81,7 @@ def run(
             for group in groups:
                 with torch.autocast(device.type, torch.bfloat16, enabled=low):
                     step = regime.step(group, state.progress, totals)
-                _check_finite(step, group, state.step)
+                _check(step, group, state.step)
                 for name, value in step.logs.items():
                     logs[name] = logs.get(name, 0.0) + value
                 yield step
@@ -94,7 +94,11 @@ def run(
             return
 
 
-def _check_finite(step: Step, group: Group, number: int) -> None:
+def _check(step: Step, group: Group, number: int) -> None:
+    """Raise UserError for a loss that is not finite or that nothing can learn from."""
+    for name, loss in step.losses.items():
+        if not loss.requires_grad:
+            raise UserError(f"the loss of '{name}' has no gradient: does its network detach it, or run under no_grad?")
     for name, value in step.logs.items():
         if not math.isfinite(value):
             pictures = ", ".join(name for batch in group.values() for name in batch.names)

@@ -77,9 +77,8 @@ class Overfit:
 
 def overfit(config: Config, *, device: str = "auto", say: Callable[[str], None] = lambda text: None) -> Overfit:
     """Learn one batch of `config`. Nothing is written. Raises what `prepare` raises."""
-    optim = replace(
-        config.optim, batch=min(config.optim.batch, BATCH), schedule="constant", warmup=0, accumulate=1, ema=0.0
-    )
+    plain = replace(config.optim, schedule="constant", warmup=0, accumulate=1, ema=0.0)
+    optim = replace(plain, batch=min(plain.batch, BATCH), steps=max(plain.steps, STEPS))
     data = replace(config.data, scale=(1.0, 1.0), mirror=False, jitter=0.0, workers=0)
     parts = prepare(replace(config, optim=optim, data=data), device=device)
     group = {name: next(stream) for name, stream in streams(parts).items()}

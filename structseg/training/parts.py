@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from structseg import build
 from structseg.config import Config, DataConfig
@@ -23,7 +23,7 @@ from structseg.data.balance import Balance, balance
 from structseg.data.fingerprint import fingerprint, frequencies
 from structseg.data.formats import Format
 from structseg.data.loader import Augmentation, batches, start_server
-from structseg.errors import ConfigError, first_line
+from structseg.errors import ConfigError, UserError, first_line
 from structseg.inference.device import pick_device
 from structseg.inference.evaluate import count
 from structseg.inference.predictor import Predictor
@@ -86,12 +86,18 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     check_names(config)
     chosen = pick_device(device)
     dataset = open_format(config.data)
+    if dataset.labels.num_classes < 2:
+        raise ConfigError(
+            f"label table {dataset.labels.source}: '{dataset.labels.names[0]}' is its only class, so that there is "
+            "nothing to tell apart; make a class of the rest, e.g. background"
+        )
     items = dataset.items(config.data.train)
     if config.data.workers:
         start_server()
     preflight = Preflight(dataset, _splits(config))
     torch.manual_seed(config.seed)
     model = build_model(config.model, dataset.labels.num_classes, names=dataset.labels.names)
+    _check_weights(model)
     began = time.perf_counter()
     output, per_pixel = _try_model(config, model, dataset.labels.num_classes)
     preflight.go_on(_run_seconds(config, time.perf_counter() - began, chosen))
@@ -100,7 +106,7 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     refuse_too_large(largest, classes, config.inference, chosen, per_pixel=per_pixel)
     terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
     for place, term in enumerate(terms):
-        _try_loss(place, term, output)
+        _try_loss(place, term, output, config.data.crop)
     made_of = {"model": model, "terms": terms, "num_classes": classes, "ignore_index": dataset.labels.ignore_index}
     regime = build.create("training.regimes", config.regime, config.regime_options, key="regime", **made_of).to(chosen)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
@@ -112,22 +118,36 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     return Parts(config, dataset, items, regime, state, chosen, about, warnings, balanced)
 
 
+def _check_weights(model: nn.Module) -> None:
+    """Raise ConfigError where there is nothing to train, or something without a shape."""
+    weights = [one for one in model.parameters() if one.requires_grad]
+    if any(nn.parameter.is_lazy(one) for one in weights):
+        raise ConfigError("model: a lazy module in it has no shape yet; call the network once where it is made")
+    if not weights:
+        raise ConfigError("model: none of its weights wants a gradient, so that there is nothing to train")
+
+
 def _try_model(config: Config, model: nn.Module, num_classes: int) -> tuple[Output, float]:
-    """Output of a copy of the model for an empty batch, in training mode, and the values that the widest layer reads
-    and writes for a pixel."""
+    """Output of a copy of the model for the first picture of an empty batch, in training mode, and the values that the
+    widest layer reads and writes for a pixel."""
     height, width = config.data.crop
-    tried = copy.deepcopy(model).train()
     try:
+        tried = copy.deepcopy(model).train()
         with torch.random.fork_rng(devices=()), torch.no_grad(), widest_layer(tried) as values:
             output = Output(*tried(torch.zeros(config.optim.batch, 3, height, width)))
-    except (RuntimeError, ValueError, TypeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever somebody's network does
         raise ConfigError(
             f"model: it fails on optim.batch = {config.optim.batch} crops of {height}x{width} ({first_line(error)}); "
             "a larger batch or crop helps where batch normalisation sees one value only"
         ) from error
     if (classes := output.logits.shape[1]) != num_classes:
         raise ConfigError(f"model: it gives {classes} classes, but the label table has {num_classes}")
-    return output, max(values, default=0) / (config.optim.batch * height * width)
+    if (count := len(output.logits)) != config.optim.batch:
+        raise ConfigError(f"model: it gives logits of {count} pictures for a batch of {config.optim.batch}")
+    first = Output(output.logits[:1], features=None if output.features is None else output.features[:1])
+    return first, max(values, default=0) / (config.optim.batch * height * width)
 
 
 def _run_seconds(config: Config, forward: float, device: torch.device) -> float:
@@ -136,21 +156,23 @@ def _run_seconds(config: Config, forward: float, device: torch.device) -> float:
     return 3 * forward * config.optim.steps * config.optim.accumulate / faster
 
 
-def _try_loss(place: int, term: Term, output: Output) -> None:
+def _try_loss(place: int, term: Term, output: Output, crop: tuple[int, int]) -> None:
     """One call, so that wrong options show before the run begins, also a kernel that fits nowhere."""
     try:
         with torch.random.fork_rng(devices=()):
-            read = term.read(output, (output.logits.shape[-2], output.logits.shape[-1]))
+            read = term.read(output, crop)
             height, width = read.shape[-2:]
             target = (torch.arange(height * width) % output.logits.shape[1]).view(1, height, width)
-            term.loss(read.clone().requires_grad_(), target.expand(len(read), -1, -1))
+            value = term.loss(read.clone().requires_grad_(), target)
+            if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+                raise ConfigError("it does not return one number that has a gradient in the logits")
             counts = getattr(term.loss, "counts", None)
             if counts is not None and not counts(target, (height, width)).any():
                 raise ConfigError(
                     f"it finds nothing on the {height}x{width} cells of the model's output and would always be 0; "
                     "take a smaller kernel or a larger data.crop"
                 )
-    except (RuntimeError, ValueError, TypeError, ConfigError) as error:
+    except Exception as error:  # whatever somebody's loss does
         raise ConfigError(f"losses.{place}: {term.name}: {first_line(error)}") from error
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from structseg import runs
-from structseg.config import Config, difference, merge, override_trained, read_toml, to_toml
+from structseg.config import Config, checked, difference, merge, override_trained, read_toml, to_toml
 from structseg.data import open_format
 from structseg.data.check import check_split
 from structseg.data.fingerprint import fingerprint
@@ -54,7 +54,7 @@ def train(
     anything is written, a damaged picture or a loss that is not finite when it comes. After SIGTERM or Ctrl-C the step
     is finished and saved, and SystemExit raised with 128 + the signal's number.
     """
-    out = Path(out)
+    out, config = Path(out), checked(config)
     _check_out(out, config, resume=resume)
     parts = prepare(config, device=device)
     content = _saved(out, parts) if resume else None

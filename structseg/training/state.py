@@ -124,7 +124,7 @@ class State:
                 setattr(self, name, content[name])
             torch.set_rng_state(content["rng"])
             if content["device_rng"] is not None and self._device_rng() is not None:
-                getattr(torch, self._device().type).set_rng_state(content["device_rng"])
+                getattr(torch, self._device().type).set_rng_state(content["device_rng"], *self._number())
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise CheckpointError(f"{path} does not fit this configuration ({first_line(error)})") from error
 
@@ -134,8 +134,12 @@ class State:
     def _device_rng(self) -> Tensor | None:
         """State of the accelerator's own generator, from which its dropout draws."""
         kind = self._device().type
-        state: Tensor | None = None if kind == "cpu" else getattr(torch, kind).get_rng_state()
+        state: Tensor | None = None if kind == "cpu" else getattr(torch, kind).get_rng_state(*self._number())
         return state
+
+    def _number(self) -> tuple[torch.device, ...]:
+        """Which of several devices, each of which has a generator; there is one of mps, and it takes no number."""
+        return () if self._device().type == "mps" else (self._device(),)
 
 
 def _parameters(made: torch.optim.Optimizer) -> list[Tensor]:

@@ -184,3 +184,16 @@ def test_workers_end_with_a_killed_run(tmp_path: Path) -> None:
         assert len(started) == 2
         process.kill()
         wait_for(lambda: gone(started), 60)
+
+
+def test_a_script_without_a_guard_is_told_of_it(tmp_path: Path) -> None:
+    """Workers load the script that started them: without the guard it would train in each of them, too."""
+    words = [*TINY_SCENES, "data.workers=1"]
+    code = f"import structseg\nstructseg.train(structseg.recipes.read('scenes_ce', {words}), out='run', quiet=True)\n"
+    (tmp_path / "script.py").write_text(code)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert "if __name__ == '__main__'" in done.stderr.strip().splitlines()[-1]

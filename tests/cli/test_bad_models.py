@@ -56,3 +56,110 @@ def test_refused(case: str, structseg_cli: Cli, tmp_path: Path) -> None:
         words=words,
         env={"PYTHONPATH": path},
     )
+
+
+NETS = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, *, num_classes):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, num_classes, 1)
+
+    def forward(self, image):
+        return self.last(self.first(image).relu())
+
+
+class NoKey(Net):
+    def forward(self, image):
+        return {}["logits"]
+
+
+class Unmade(Net):
+    def __init__(self, *, num_classes):
+        raise RuntimeError("no weights here")
+
+
+class Frozen(Net):
+    def __init__(self, *, num_classes):
+        super().__init__(num_classes=num_classes)
+        self.requires_grad_(False)
+
+
+class Lazy(Net):
+    def __init__(self, *, num_classes):
+        super().__init__(num_classes=num_classes)
+        self.first = nn.LazyConv2d(4, 3)
+
+
+class Uncopied(Net):
+    def __init__(self, *, num_classes):
+        super().__init__(num_classes=num_classes)
+        self.scale = self.last.weight * 2
+
+
+class Alone(Net):
+    def forward(self, image):
+        return super().forward(image)[:1]
+
+
+class Vector(nn.Module):
+    def forward(self, logits, target):
+        return logits.mean((1, 2, 3)).repeat(2)
+
+
+class Plain(nn.Module):
+    def forward(self, logits, target):
+        return 1.0
+
+
+class Empty(nn.Module):
+    def forward(self, logits, target):
+        return {}["loss"]
+"""
+
+OWN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "no key": ("model.name=my_code:NoKey", ("model: it fails", "KeyError: 'logits'")),
+    "not made": ("model.name=my_code:Unmade", ("model.name: my_code:Unmade", "no weights here")),
+    "frozen": ("model.name=my_code:Frozen", ("model: none of its weights",)),
+    "lazy": ("model.name=my_code:Lazy", ("model: a lazy module",)),
+    "not to be copied": ("model.name=my_code:Uncopied", ("model: it fails", "deepcopy")),
+    "one picture of two": ("model.name=my_code:Alone", ("model: it gives logits of 1 pictures for a batch of 2",)),
+    "leaves": ("model.name=ends:Net", ("'ends:Net' cannot be found (stop)",)),
+    "loss of a vector": ("losses=[{name='my_code:Vector'}]", ("losses.0: my_code:Vector: it does not return one",)),
+    "loss of a float": ("losses=[{name='my_code:Plain'}]", ("losses.0: my_code:Plain: it does not return one",)),
+    "loss that fails": ("losses=[{name='my_code:Empty'}]", ("losses.0: my_code:Empty: KeyError: 'loss'",)),
+}
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_code_of_ones_own(case: str, structseg_cli: Cli, tmp_path: Path) -> None:
+    """A network or loss that does odd things ends in one line, too, and leaves nothing behind."""
+    change, words = OWN[case]
+    (tmp_path / "my_code.py").write_text(NETS)
+    (tmp_path / "ends.py").write_text("raise SystemExit('stop')\n")
+    tiny = (word for word in TINY_SCENES if not word.startswith("model."))
+    out = tmp_path / "run"
+    refused(structseg_cli, "train", "scenes_ce", *tiny, change, "--out", out, out=out, words=words)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB.')", "torch.empty(2**50)"],
+    ids=["accelerator", "processor"],
+)
+def test_memory_that_runs_out_in_a_step(fault: str, structseg_cli: Cli, tmp_path: Path) -> None:
+    net = (
+        f"class Large(Net):\n    def forward(self, image):\n        if torch.is_grad_enabled():\n            {fault}\n"
+    )
+    (tmp_path / "my_code.py").write_text(f"{NETS}\n\n{net}        return super().forward(image)\n")
+    tiny = (word for word in TINY_SCENES if not word.startswith("model."))
+    done = structseg_cli("train", "scenes_ce", *tiny, "model.name=my_code:Large", "--out", "run")
+    assert done.returncode == 2, done.stderr
+    start, error = done.stderr.strip().splitlines()
+    assert start.startswith("run starts")
+    assert error.startswith("error: out of memory (")
+    assert "lower optim.batch or data.crop" in error
+    assert not (tmp_path / "run").exists()

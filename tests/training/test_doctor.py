@@ -54,6 +54,11 @@ def test_one_batch_is_learned() -> None:
 
 
 @pytest.mark.smoke
+def test_a_run_of_few_steps_does_not_make_the_batch_unlearned() -> None:
+    assert overfit(read("scenes_ce", [*SCENES, "optim.steps=5"]), device="cpu").state == "ok"
+
+
+@pytest.mark.smoke
 def test_steps_that_are_too_small_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("structseg.training.overfit.STEPS", 10)
     config = read("scenes_ce", [*SCENES, "optim.lr=1e-9"])

@@ -77,6 +77,14 @@ def test_a_fault_in_any_split_stops_before_the_run(tmp_path: Path) -> None:
         check.go_on(10_000.0)
 
 
+def test_a_single_class_is_refused_before_the_run(tmp_path: Path) -> None:
+    """One logit is a sigmoid, whose second class the table does not have: its scores came to nothing at the end."""
+    pairs(tmp_path)
+    config = read("pairs_ce", (f"data.root={tmp_path}", 'data.ignore=["road", "bus"]'))
+    with pytest.raises(ConfigError, match=r"classes\.txt: 'car' is its only class"):
+        prepare(config, device="cpu")
+
+
 def test_drawn_pictures_are_not_read_on() -> None:
     source = open_format(DataConfig(format="scenes", options={"size": (48, 64), "train": 100, "val": 20}))
     check = Preflight(source, ("train", "val"))
@@ -131,3 +139,15 @@ def test_what_cannot_fit_says_what_to_set(
     refuse_too_large((500, 600), 20, settings, CPU, per_pixel=100)
     monkeypatch.setattr(preflight, "free_memory", lambda device: None)
     refuse_too_large(size, 20, settings, CPU, per_pixel=100)
+
+
+def test_a_kernel_is_held_against_the_cells_that_its_term_sees() -> None:
+    """At the target's size a kernel fits that is larger than the head's 2x2 cells; beside it it is refused."""
+    tiny = ("data.crop=[64,64]", "data.options={size=[64,64],train=2,val=1,test=1}", "optim.batch=1", "model.head=fcn")
+    loss = "losses=[{name='affinity_field',at='%s',options={kernel_size=7}}]"
+    at_target, at_head = (
+        read("scenes_ce", (*tiny, "model.head_options={}", "data.workers=0", loss % at)) for at in ("target", "head")
+    )
+    prepare(at_target, device="cpu")
+    with pytest.raises(ConfigError, match=r"finds nothing on the 2x2 cells"):
+        prepare(at_head, device="cpu")

@@ -239,3 +239,23 @@ def test_a_signal_to_the_whole_group_stops_safely_with_workers(tmp_path: Path, n
     assert process.returncode == 128 + number, errors
     assert "go on with --resume" in errors
     assert State.read(run / runs.STATE)["step"] > 0
+
+
+def test_dropout_of_a_second_device_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each CUDA device draws from a generator of its own: the state holds that of the one that trains."""
+    generators = {"cuda:0": torch.tensor([0]), "cuda:1": torch.tensor([1])}
+
+    def state_of(device: torch.device | str = "cuda:0") -> torch.Tensor:
+        return generators[str(device)]
+
+    def set_state(value: torch.Tensor, device: torch.device | str = "cuda:0") -> None:
+        generators[str(device)] = value
+
+    state = State({"model": torch.nn.Conv2d(1, 1, 1)}, OptimConfig())
+    monkeypatch.setattr(State, "_device", lambda self: torch.device("cuda:1"))
+    monkeypatch.setattr(torch.cuda, "get_rng_state", state_of)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", set_state)
+    state.save(tmp_path / "state.pt")
+    generators["cuda:1"] = torch.tensor([9])
+    state.restore(State.read(tmp_path / "state.pt"), tmp_path / "state.pt")
+    assert generators == {"cuda:0": torch.tensor([0]), "cuda:1": torch.tensor([1])}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from structseg.config import OptimConfig
-from structseg.errors import ConfigError
+from structseg.errors import ConfigError, UserError
 from structseg.losses import (
     RMI,
     AdaptiveAffinityField,
@@ -228,3 +228,14 @@ def test_a_crop_may_end_inside_a_cell(size: tuple[int, int], at: str) -> None:
         assert torch.equal(seen[0][:, :height, :width], crop.target)
         assert (seen[0][:, height:] == 255).all()
         assert (seen[0][:, :, width:] == 255).all()
+
+
+def test_a_network_that_detaches_its_logits_is_named() -> None:
+    class Detached(Plain):
+        def forward(self, image: torch.Tensor) -> Output:
+            return Output(super().forward(image).logits.detach())
+
+    regime = Supervised(model=Detached(), terms=[Term("cross_entropy", CrossEntropy())])
+    state = State(regime.trained(), OptimConfig(steps=1))
+    with pytest.raises(UserError, match="the loss of 'model' has no gradient"):
+        run(state, regime, {"labeled": iter([batch(2)])}, device=torch.device("cpu"))
