@@ -37,7 +37,8 @@ def weights(run: Path, out: Path, *, overrides: Sequence[str] = (), notice: str 
     labels: Labels = replace(known["labels"], source=Path(known["labels"].source).name)
     about = {key: known["about"][key] for key in _KEPT if key in known["about"]}
     about |= {"labels": labels.as_dict(), **({"notice": notice} if notice else {})}
-    data = replace(config.data, root="", labels="", cache="")
+    options = {key: value for key, value in config.data.options.items() if not Path(str(value)).is_absolute()}
+    data = replace(config.data, root="", labels="", cache="", options=options)
     plain = replace(config, data=data, model=replace(config.model, weights="", init_from="", freeze_stages=0))
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.ndim > 1 and tensor.is_floating_point():

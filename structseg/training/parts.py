@@ -86,11 +86,6 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     check_names(config)
     chosen = pick_device(device)
     dataset = open_format(config.data)
-    if dataset.labels.num_classes < 2:
-        raise ConfigError(
-            f"label table {dataset.labels.source}: '{dataset.labels.names[0]}' is its only class, so that there is "
-            "nothing to tell apart; make a class of the rest, e.g. background"
-        )
     items = dataset.items(config.data.train)
     if config.data.workers:
         start_server()

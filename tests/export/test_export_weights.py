@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from support import TINY_SCENES, Cli, refused
 
 import structseg
 from structseg import runs
-from structseg.config import Config, merge, read_toml
+from structseg.config import Config, merge, read_toml, to_toml
 from structseg.export.weights import weights
 from structseg.inference.load import save_weights
 from structseg.recipes import read
@@ -71,6 +72,17 @@ def test_nothing_of_the_machine_goes_with_it(run: Path, tmp_path: Path) -> None:
     about = structseg.load(file).about
     assert set(about) <= {"format", "recipe", "seed", "step", "parameters", "labels"}
     assert "/" not in about["labels"]["source"]
+
+
+@pytest.mark.smoke
+def test_options_that_are_places_stay_behind(run: Path, tmp_path: Path) -> None:
+    config = merge(Config(), read_toml(run / runs.CONFIG), run)
+    options = {"masks": str(tmp_path / "masks"), "year": "2012"}
+    shutil.copytree(run, tmp_path / "run")
+    text = to_toml(replace(config, data=replace(config.data, format="voc", options=options)))
+    (tmp_path / "run" / runs.CONFIG).write_text(text)
+    weights(tmp_path / "run", tmp_path / "small")
+    assert read_toml(tmp_path / "small" / runs.CONFIG)["data"]["options"] == {"year": "2012"}
 
 
 @pytest.mark.smoke

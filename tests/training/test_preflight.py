@@ -81,7 +81,7 @@ def test_a_single_class_is_refused_before_the_run(tmp_path: Path) -> None:
     """One logit is a sigmoid, whose second class the table does not have: its scores came to nothing at the end."""
     pairs(tmp_path)
     config = read("pairs_ce", (f"data.root={tmp_path}", 'data.ignore=["road", "bus"]'))
-    with pytest.raises(ConfigError, match=r"classes\.txt: 'car' is its only class"):
+    with pytest.raises(DataError, match=r"classes\.txt: 'car' is its only class"):
         prepare(config, device="cpu")
 
 
