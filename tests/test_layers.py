@@ -23,7 +23,7 @@ from golden_files import GOLDEN
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "structseg"
 
-ZERO = {"types", "config", "build", "errors", "runs", "neighbours", "compiled", "published"}
+ZERO = {"types", "config", "build", "errors", "runs", "neighbours", "compiled", "published", "console"}
 ONE = {"data", "models", "losses", "refine", "metrics"}
 TWO = {"inference"}
 THREE = {"training", "export", "jobs"}

@@ -24,8 +24,8 @@ def doctor(
     from structseg.recipes import read
 
     config = read(recipe, overrides or ()) if recipe else None
+    from structseg.console import Console
     from structseg.errors import ConfigError
-    from structseg.training.hooks import Console
     from structseg.training.machine import checks
 
     broken = []
@@ -38,8 +38,7 @@ def doctor(
 
         console = Console(quiet=not sys.stderr.isatty())
         result = overfit(config, device=device, say=console.progress)
-        if console.live:
-            print("\r\x1b[K", end="", file=sys.stderr)
+        console.clear()
         print(f"{_SIGNS[result.state]:6}  {'learning':13}  {result.text()}")
         for cause in result.causes(config):
             print(f"{'':6}  {'':13}  perhaps {cause}")

@@ -31,6 +31,7 @@ def evaluate(
 ) -> None:
     """Score RUN on its own split, on DATA, or with differences."""
     from structseg.cli.show import scores
+    from structseg.console import Console
     from structseg.training.run import rescore
 
     folders = [word for word in data or () if "=" not in word or Path(word).is_dir()]
@@ -42,6 +43,6 @@ def evaluate(
         differences.append(f"evaluation.split={json.dumps(split)}")
     own = run if run.is_dir() else run.parent if run.is_file() else None  # a published model keeps its own scores
     folder = out or (None if differences else own)
-    print(scores(rescore(run, differences, out=folder, device=device)))
+    print(scores(rescore(run, differences, out=folder, device=device, progress=Console().counter())))
     if folder:
         print(f"written to {folder}")

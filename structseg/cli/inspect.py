@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +29,7 @@ def inspect(
     """Count, check and show what is in DATA. Exit code 2 where training would stop."""
     from structseg import runs
     from structseg.cli.inspected import after, prepared
+    from structseg.console import Console
     from structseg.data.inspect import inspect as look
     from structseg.errors import DataError
     from structseg.report.inspection import text, write_page
@@ -43,7 +41,7 @@ def inspect(
         if path:
             runs.check_file(path)
     new = ("train", *shares) if shares else ()
-    found = look(config, guessed=guessed, limit=0 if new else limit, progress=_progress(), new_splits=new)
+    found = look(config, guessed=guessed, limit=0 if new else limit, progress=Console().counter(), new_splits=new)
     found, written = after(found, data, shares=shares, seed=seed, suggest=suggest)
     print(text(found.facts))
     for line in written:
@@ -57,19 +55,3 @@ def inspect(
         first, count = found.broken[0].text, len(found.broken)
         more = f" (first of {count} findings that stop training)" if count > 1 else ""
         raise DataError(f"{data}: {first}{more}")
-
-
-def _progress() -> Callable[[int, int], None]:
-    """A line that is rewritten on a terminal, with rate and time left; nothing elsewhere."""
-    began = last = time.perf_counter()
-
-    def show(done: int, whole: int) -> None:
-        nonlocal last
-        now = time.perf_counter()
-        if not sys.stderr.isatty() or (done < whole and now - last < 0.2):
-            return
-        last, rate = now, done / max(now - began, 1e-9)
-        line = f"\r\x1b[K{done}/{whole} pictures  {rate:.0f}/s  {(whole - done) / rate:.0f} s left"
-        print("\r\x1b[K" if done == whole else line, end="", file=sys.stderr, flush=True)
-
-    return show

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +34,7 @@ def predict(
     from dataclasses import replace
 
     from structseg.config import Config, override_trained
+    from structseg.console import Console
     from structseg.errors import UserError
     from structseg.inference.load import load
     from structseg.inference.predict import find_pictures, predict_files
@@ -51,13 +51,13 @@ def predict(
     known: Config = vars(network)["config"]
     inference = override_trained(known, differences, ("inference",), model).inference
     inference = replace(inference, tile=inference.tile if tile is None else tile, mirror=mirror or inference.mirror)
-    done = 0
+    done, progress = 0, Console().counter()
     try:
         for prediction in predict_files(network, pictures, inference, probabilities=probabilities, device=device):
             prediction.save(out, ids=ids)
             done += 1
-            if sys.stderr.isatty():
-                print(f"\r{done}/{len(pictures)}", end="\n" * (done == len(pictures)), file=sys.stderr, flush=True)
+            if done % inference.batch == 0 or done == len(pictures):  # those of a batch come all at once
+                progress(done, len(pictures))
     except UserError as error:
         raise type(error)(f"{error} ({done} of {len(pictures)} pictures were written to {out})") from error
     print(f"{done} pictures written to {out}")

@@ -37,6 +37,7 @@ def score(
     """Score PREDICTIONS against TRUTH, ours or anyone's."""
     from structseg import runs
     from structseg.cli.show import scores
+    from structseg.console import Console
     from structseg.data.labels import read_labels, with_ignored
     from structseg.inference.counts import Form
     from structseg.inference.score import nearby_labels, score_folders
@@ -65,6 +66,7 @@ def score(
         raw=ids == "raw",
         tolerance=tolerance,
         boundary="matched" if boundary == "matched" else "distance",
+        progress=Console().counter(),
     )
     if out:
         runs.write_json(out, result)

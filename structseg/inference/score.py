@@ -11,7 +11,7 @@ none; in files named `...instanceIds`, as Cityscapes publishes them, none is bel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ def score_folders(
     boundary: Form = "distance",
     distances: tuple[int, ...] = DISTANCES,
     draws: int = 2000,
+    progress: Callable[[int, int], None] = lambda done, whole: None,
 ) -> dict[str, Any]:
     """The content of metrics.json (without seconds) for all masks below two folders.
 
@@ -53,7 +54,7 @@ def score_folders(
     written = labels if raw else _written(labels)
     things = {} if instances is None else _things(instances, pairs, replace)
     counter = Counter(labels, tolerance=tolerance, size=len(pairs), distances=distances, boundary=boundary)
-    for name, (first, second) in pairs.items():
+    for done, (name, (first, second)) in enumerate(pairs.items(), 1):
         with reading(Reading(max_pixels=0)):  # files that were named one and all
             prediction, truth = read_mask(first, written), read_mask(second, labels)
         if prediction.shape != truth.shape:
@@ -66,6 +67,7 @@ def score_folders(
             )
         ids = _read_things(things[name], second, truth) if name in things else None
         counter.add(name, "", prediction, truth, instances=ids)
+        progress(done, len(pairs))
     counts = counter.counts()
     metrics = summarise(counts, labels, draws=draws)
     del metrics["seconds"]

@@ -22,8 +22,8 @@ from typing import NoReturn
 
 from structseg import recipes, runs
 from structseg.config import Config, parse_override, to_toml
+from structseg.console import duration
 from structseg.errors import ConfigError
-from structseg.training.hooks import duration
 from structseg.training.parts import check_names
 from structseg.training.run import refuse_other_run
 

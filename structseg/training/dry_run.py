@@ -9,7 +9,7 @@ import time
 import torch
 
 from structseg.config import Config
-from structseg.training.hooks import duration
+from structseg.console import duration
 from structseg.training.loop import Record, run
 from structseg.training.parts import Parts, prepare, quick_scores, split_of, streams
 from structseg.training.state import State

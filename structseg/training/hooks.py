@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 from torch import nn
 
 from structseg import runs
+from structseg.console import duration
 from structseg.training.loop import Record
 from structseg.training.state import State
 
@@ -168,38 +168,3 @@ class Stop:
         if self.signal:
             self.save(state)
         return bool(self.signal)
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-class Console:
-    """Lines for the person; on a terminal the progress line is rewritten in place."""
-
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet
-        self.live = sys.stderr.isatty()
-        self._open = False
-
-    def say(self, text: str) -> None:
-        """A line that stays."""
-        if not self.quiet:
-            print(f"\n{text}" if self._open else text, file=sys.stderr, flush=True)
-            self._open = False
-
-    def progress(self, text: str) -> None:
-        """A line that the next one replaces on a terminal."""
-        if self.quiet:
-            return
-        if self.live:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-            self._open = True
-        else:
-            print(text, file=sys.stderr, flush=True)

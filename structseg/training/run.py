@@ -16,17 +16,18 @@ from torch import nn
 
 from structseg import runs
 from structseg.config import Config, checked, difference, merge, override_trained, read_toml, to_toml
+from structseg.console import Console
 from structseg.data import open_format
 from structseg.data.check import check_split
 from structseg.data.fingerprint import fingerprint
 from structseg.data.formats import Format
 from structseg.errors import CheckpointError, ConfigError, WorkerError, first_line
 from structseg.inference.device import pick_device
-from structseg.inference.evaluate import evaluate
+from structseg.inference.evaluate import Progress, evaluate
 from structseg.inference.load import data_changed, load, save_weights
 from structseg.inference.predictor import Predictor
 from structseg.training import hooks
-from structseg.training.hooks import Console, Log
+from structseg.training.hooks import Log
 from structseg.training.loop import Hook, run
 from structseg.training.parts import Parts, prepare, quick_scores, split_of, streams
 from structseg.training.state import State
@@ -178,7 +179,8 @@ def _train(parts: Parts, out: Path, console: Console) -> dict[str, Any]:
     runs.write_json(out / runs.META, meta)
     console.say(f"scores {split_of(config)} with the weights of step {meta['chosen_step']}")
     model = load(out, device=parts.device)
-    metrics: dict[str, Any] = score(model, parts.dataset, config, out=out, device=parts.device)
+    progress = console.counter()
+    metrics: dict[str, Any] = score(model, parts.dataset, config, out=out, device=parts.device, progress=progress)
     return metrics
 
 
@@ -210,7 +212,15 @@ def _kernels(parts: Parts, step: int, log: Log) -> dict[str, Any] | None:
     return {**learned, "cell": {"head": stride, "target": 1}.get(places[-1]) if places else None}  # pixels
 
 
-def score(model: nn.Module, dataset: Format, config: Config, *, out: Path | None, device: torch.device) -> Any:
+def score(
+    model: nn.Module,
+    dataset: Format,
+    config: Config,
+    *,
+    out: Path | None,
+    device: torch.device,
+    progress: Progress | None,
+) -> Any:
     """The content of metrics.json for `model` on the final split of `config`, written to `out`."""
     predictor = Predictor.from_config(model, vars(model)["labels"], config.inference, device)
     settings = config.evaluation
@@ -225,10 +235,18 @@ def score(model: nn.Module, dataset: Format, config: Config, *, out: Path | None
         pictures=settings.pictures,
         draws=settings.draws,
         folder=out,
+        progress=progress,
     )
 
 
-def rescore(path: Path, overrides: Sequence[str], *, out: Path | None, device: str = "auto") -> dict[str, Any]:
+def rescore(
+    path: Path,
+    overrides: Sequence[str],
+    *,
+    out: Path | None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Score the model of a run folder again, with differences such as `inference.mirror=true` or `data.root=...`."""
     if out is not None:
         runs.check_writable(out)
@@ -244,7 +262,7 @@ def rescore(path: Path, overrides: Sequence[str], *, out: Path | None, device: s
             f"{path}: the files of split '{split}' in {config.data.root} have changed since the run began; "
             "to score them as they are, name a copy of the folder as DATA"
         )
-    metrics: dict[str, Any] = score(model, dataset, config, out=out, device=chosen)
+    metrics: dict[str, Any] = score(model, dataset, config, out=out, device=chosen, progress=progress)
     return metrics
 
 
