@@ -122,6 +122,7 @@ class EvaluationConfig(_Section):
     split: Literal["train", "val", "test"] = "test"  # what metrics.json is about, a key of [data]
     tolerance: Above = 0.0075  # of borders: below 1 a share of the diagonal, else pixels
     boundary: Literal["distance", "matched"] = "distance"  # boundary F: each border pixel near one, or one to one
+    thin: Bool = False  # whether lines of borders are thinned first, as the benchmark of contours does
     calibration: Bool = False  # count confidence, too: needs the probabilities of every pixel, which scores do without
     pictures: Count = 32  # predictions kept for the comparison page
     draws: Positive = 2000  # of the bootstrap

@@ -29,6 +29,7 @@ def score(
     boundary: Annotated[
         str, typer.Option(help="Boundary F: distance = near a border pixel, matched = one to one.")
     ] = "distance",
+    thin: Annotated[bool, typer.Option("--thin", help="Thin the lines of borders before they are matched.")] = False,
     ids: Annotated[
         str, typer.Option(help="Grey predictions hold: class = class ids, raw = the table's values.")
     ] = "class",
@@ -66,6 +67,7 @@ def score(
         raw=ids == "raw",
         tolerance=tolerance,
         boundary="matched" if boundary == "matched" else "distance",
+        thin=thin,
         progress=Console().counter(),
     )
     if out:

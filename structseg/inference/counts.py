@@ -30,9 +30,10 @@ MOST = 20_000_000  # numbers of bands kept by picture
 class Counter:
     """Counts of the pictures that `add` is given, in their order.
 
-    `tolerance` of borders: below 1 a share of each picture's diagonal, else pixels. `boundary` is the form of border
-    counts that is meant by boundary F; with `both` the other one is counted, too. `distances` of bands in pixels,
-    () = no bands. `size` is how many pictures will come, which decides whether bands are kept by picture.
+    `tolerance` of borders: below 1 a share of each picture's diagonal, else pixels; `thin` thins their lines first.
+    `boundary` is the form of border counts that is meant by boundary F; with `both` the other one is counted, too.
+    `distances` of bands in pixels, () = no bands. `size` is how many pictures will come, which decides whether bands
+    are kept by picture.
     """
 
     def __init__(
@@ -43,9 +44,11 @@ class Counter:
         size: int,
         distances: tuple[int, ...] = DISTANCES,
         boundary: Form = "distance",
+        thin: bool = False,
         both: bool = True,
     ) -> None:
         self.labels, self.tolerance, self.distances, self.boundary = labels, tolerance, distances, boundary
+        self.thin = thin
         self.forms: tuple[Form, ...] = ("distance", "matched") if both else (boundary,)
         classes = labels.num_classes
         self.bands = np.zeros((len(distances), classes, classes), np.int64)
@@ -67,8 +70,9 @@ class Counter:
         """Count one picture: (H,W) class ids, and class ids or ignore index; ids of instances, 0 = none; the
         probability of each predicted class."""
         table: dict[str, Any] = {"num_classes": self.labels.num_classes, "ignore_index": self.labels.ignore_index}
-        wanted = {form: form in self.forms for form in FORMS}
-        found = survey(prediction, target, **table, tolerance=self.tolerance, distances=self.distances, **wanted)
+        wanted: dict[str, Any] = {form: form in self.forms for form in FORMS}
+        wanted |= {"tolerance": self.tolerance, "distances": self.distances, "thin": self.thin}
+        found = survey(prediction, target, **table, **wanted)
         things, sure = np.zeros(self.labels.num_classes, np.int32), np.zeros((BINS, 3))
         if instances is not None:
             things, self._instances = instance_counts(target, instances, **table).astype(np.int32), True
@@ -97,6 +101,7 @@ class Counter:
             confidence=self._stack("confidence", (BINS, 3)) if self._confidence else None,
             distances=self.distances,
             tolerance=self.tolerance,
+            thin=self.thin,
             seconds=seconds,
         )
 
@@ -120,6 +125,7 @@ class Counts:
     confidence: NDArray[np.float64] | None  # (N,K,3) as in `metrics.calibration`; None where no picture had it
     distances: tuple[int, ...]
     tolerance: float
+    thin: bool
     seconds: float  # of the model, for all pictures
 
     @property
@@ -192,7 +198,7 @@ def describe(counts: Counts, *, draws: int) -> list[str]:
     groups = len({group or place for place, group in enumerate(counts.groups)})
     return [
         f"mIoU exact over the set, mean over {counts.confusion.shape[-1]} classes without absent ones",
-        f"boundary F by {FORMS[counts.boundary_form]}, tolerance {reach}",
+        f"boundary F by {FORMS[counts.boundary_form]}{' of thinned lines' * counts.thin}, tolerance {reach}",
         f"95 % interval from {draws} bootstrap draws over {groups} groups",
     ]
 

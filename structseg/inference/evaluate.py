@@ -41,6 +41,7 @@ def evaluate(
     name: str = "",
     tolerance: float = 0.0075,
     boundary: Form = "distance",
+    thin: bool = False,
     calibration: bool = False,
     pictures: int = 0,
     draws: int = 2000,
@@ -52,7 +53,8 @@ def evaluate(
     `model` is a Predictor, or a loaded model, which is predicted as its configuration says. `data` is a data set, or
     another folder of the layout that the loaded model was trained on; None = the data and split of its run. `name` of
     the data set stands in the protocol line; "" = the name of its format. `boundary` is the form of boundary F: by
-    distance, or matched one to one; the other one stands under its own name. `calibration` needs the probabilities of
+    distance, or matched one to one; the other one stands under its own name; both are of thinned lines with `thin`.
+    `calibration` needs the probabilities of
     whole pictures, which class ids do without. With `folder`, metrics.json, per_image.npz
     and `pictures` small pictures are written into it. Raises CheckpointError where the classes of model and data
     differ, DataError where pictures have no masks.
@@ -64,7 +66,12 @@ def evaluate(
     check_labels(predictor.labels, data.labels)
     items = data.items(split)
     kept = Pictures(items, pictures)
-    options: dict[str, Any] = {"tolerance": tolerance, "boundary": boundary, "calibration": calibration}
+    options: dict[str, Any] = {
+        "tolerance": tolerance,
+        "boundary": boundary,
+        "thin": thin,
+        "calibration": calibration,
+    }
     counts = count(predictor, data, items, **options, progress=progress, see=kept.see)
     name = name or type(data).__name__.lower()
     metrics = {
@@ -88,6 +95,7 @@ def count(
     tolerance: float = 0.0075,
     distances: tuple[int, ...] = DISTANCES,
     boundary: Form = "distance",
+    thin: bool = False,
     calibration: bool = False,
     quick: bool = False,
     progress: Progress | None = None,
@@ -105,6 +113,7 @@ def count(
         size=len(items),
         distances=() if quick else distances,
         boundary=boundary,
+        thin=thin,
         both=not quick,
     )
     seconds = 0.0

@@ -39,6 +39,7 @@ def score_folders(
     raw: bool = False,
     tolerance: float = 0.0075,
     boundary: Form = "distance",
+    thin: bool = False,
     distances: tuple[int, ...] = DISTANCES,
     draws: int = 2000,
     progress: Callable[[int, int], None] = lambda done, whole: None,
@@ -53,7 +54,7 @@ def score_folders(
     pairs = _pairs(_masks(predictions), _masks(target), predictions, target, replace)
     written = labels if raw else _written(labels)
     things = {} if instances is None else _things(instances, pairs, replace)
-    counter = Counter(labels, tolerance=tolerance, size=len(pairs), distances=distances, boundary=boundary)
+    counter = Counter(labels, tolerance=tolerance, size=len(pairs), distances=distances, boundary=boundary, thin=thin)
     for done, (name, (first, second)) in enumerate(pairs.items(), 1):
         with reading(Reading(max_pixels=0)):  # files that were named one and all
             prediction, truth = read_mask(first, written), read_mask(second, labels)

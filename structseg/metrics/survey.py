@@ -42,8 +42,10 @@ def survey(
     distances: Sequence[float] = (),
     distance: bool = True,
     matched: bool = True,
+    thin: bool = False,
 ) -> Survey:
-    """(H,W) class ids of one picture -> its counts; `distance` and `matched` say which border counts are wanted.
+    """(H,W) class ids of one picture -> its counts; `distance` and `matched` say which border counts are wanted, `thin`
+    whether their lines are thinned.
 
     `distances` of bands ascend, () = none. Raises ConfigError for those and a tolerance that is no distance, DataError
     where shapes, types or classes do not fit.
@@ -58,6 +60,8 @@ def survey(
         pixels, bands = rings.sum(0), rings[:-1].cumsum(0)
     else:
         pixels, bands = confusion(*maps, **table), np.zeros((0, num_classes, num_classes), np.int64)
+    if thin:
+        borders = find_borders(*maps, **table, thin=True)
     widths = tolerance_widths(tolerance, maps[1].shape)
     return Survey(
         pixels,

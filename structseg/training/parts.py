@@ -246,6 +246,12 @@ def quick_scores(parts: Parts, model: nn.Module, items: Sequence[Item]) -> dict[
     predictor = Predictor.from_config(model, parts.dataset.labels, parts.config.inference, parts.device)
     settings = parts.config.evaluation
     counts = count(
-        predictor, parts.dataset, items, tolerance=settings.tolerance, boundary=settings.boundary, quick=True
+        predictor,
+        parts.dataset,
+        items,
+        tolerance=settings.tolerance,
+        boundary=settings.boundary,
+        thin=settings.thin,
+        quick=True,
     )
     return {"miou": counts.miou(), "boundary_f": counts.boundary_f()}

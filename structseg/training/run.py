@@ -231,6 +231,7 @@ def score(
         name=config.data.format,
         tolerance=settings.tolerance,
         boundary=settings.boundary,
+        thin=settings.thin,
         calibration=settings.calibration,
         pictures=settings.pictures,
         draws=settings.draws,

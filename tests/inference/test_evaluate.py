@@ -103,6 +103,9 @@ def test_both_forms_of_borders() -> None:
         assert found["f"] == pytest.approx(float(scores.boundary_f(expected[name])), abs=1e-12)
     assert swapped["boundary"]["form"] == "one to one"
     assert "boundary F by one to one, tolerance 2 px" in swapped["protocol"]
+    thinned = evaluate(predictor, data, "test", tolerance=2.0, draws=20, boundary="matched", thin=True)
+    assert thinned["boundary"]["f"] != swapped["boundary"]["f"]
+    assert "boundary F by one to one of thinned lines, tolerance 2 px" in thinned["protocol"]
     items = data.items("test")
     for boundary in ("distance", "matched"):
         whole = count(predictor, data, items, tolerance=2.0, boundary=boundary)

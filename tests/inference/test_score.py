@@ -90,6 +90,8 @@ def test_instances_and_the_form_of_borders(tmp_path: Path) -> None:
     )
     assert fewer["instance_miou"] != found["instance_miou"]
     assert fewer["boundary"] == found["boundary_matched"]
+    thinned = score_folders(predicted, true, RAW, replace=both, draws=20, thin=True)
+    assert thinned["boundary"]["f"] != found["boundary"]["f"]
 
 
 def test_instances_that_do_not_fit(tmp_path: Path) -> None:

@@ -42,6 +42,12 @@ def test_each_metric_alone(seed: int, dtype: type, ignore: int) -> None:
     assert less.bands.shape == (0, 5, 5)
     np.testing.assert_array_equal(less.confusion, found.confusion)
     np.testing.assert_array_equal(survey(prediction, target, **table, tolerance=2.0, distance=False).matched, pairs)
+    thinned = survey(prediction, target, **table, tolerance=2.0, distances=(1, 3, 9), thin=True)
+    np.testing.assert_array_equal(thinned.bands, found.bands)  # bands lie around the whole border
+    near = boundary_distance_counts(prediction, target, **table, tolerance=2.0, thin=True)
+    np.testing.assert_array_equal(thinned.distance, near)
+    pairs = boundary_counts(prediction, target, **table, tolerance=2.0, thin=True)
+    np.testing.assert_array_equal(thinned.matched, pairs)
 
 
 def test_many_classes() -> None:
