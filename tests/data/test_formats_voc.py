@@ -102,6 +102,46 @@ def test_the_official_mask_goes_before_the_augmented(tmp_path: Path) -> None:
     assert second.tags == ()
 
 
+def test_train_aug_is_formed_of_both_folders_without_val(tmp_path: Path) -> None:
+    """Two masks of train, one of val that SBD has, too, one that SBD alone has, one picture without any."""
+    base = layouts.voc(tmp_path)
+    fails(tmp_path, "no train_aug.txt", "SegmentationClassAug", "download voc2012_aug", split="train_aug")
+    layouts.picture(base / "JPEGImages/2007_000000.jpg")
+    layouts.picture(base / "JPEGImages/2008_000001.jpg")
+    for name in ("2007_000000", "2007_000002", "2008_000003"):
+        palette(base / "SegmentationClassAug" / f"{name}.png", halves(0, 7))
+    source = voc(tmp_path)
+    assert source.splits() == ("test", "train", "train_aug", "val")
+    items = source.items("train_aug")
+    assert [item.name for item in items] == ["2007_000000", "2007_000001", "2007_000002"]
+    assert [item.index for item in items] == [0, 1, 2]
+    masks = [item.target.parent.name for item in items if item.target]
+    assert masks == ["SegmentationClassAug", "SegmentationClass", "SegmentationClass"]
+    assert [item.name for item in source.items("val")] == ["2008_000003"]
+    check_split(source, "train_aug")
+    lists = base / "ImageSets/Segmentation"
+    (lists / "train_aug.txt").write_text("2007_000002\n")  # a list goes first
+    assert [item.name for item in voc(tmp_path).items("train_aug")] == ["2007_000002"]
+    (lists / "train_aug.txt").unlink()
+    (base / "JPEGImages/2007_000000.jpg").unlink()
+    fails(tmp_path, "SegmentationClassAug/2007_000000.png: there is no file", "2007_000000.jpg", split="train_aug")
+    (base / "SegmentationClassAug/2007_000000.png").unlink()
+    (lists / "val.txt").write_text("2007_000001\n2007_000002\n2008_000003\n")
+    fails(tmp_path, "no masks beside those of", "val.txt", "split 'train_aug' is empty", split="train_aug")
+    (lists / "val.txt").unlink()
+    fails(tmp_path, "no train_aug.txt", "there must be val.txt", "splits here: test, train", split="train_aug")
+
+
+def test_train_aug_leaves_out_a_val_of_pairs_and_masks_chosen_otherwise_form_none(tmp_path: Path) -> None:
+    base = layouts.voc(tmp_path)
+    palette(base / "SegmentationClassAug/2008_000009.png", halves(0, 7))
+    (base / "ImageSets/Segmentation/val.txt").unlink()
+    (base / "val.txt").write_text("JPEGImages/2008_000003.jpg SegmentationClass/2008_000003.png\n")
+    names = [item.name for item in voc(base).items("train_aug")]
+    assert names == ["2007_000001", "2007_000002", "2008_000009"]
+    assert "train_aug" not in voc(base, options={"masks": "SegmentationClass"}).splits()
+
+
 def test_lists_of_pairs_as_published_with_aaf(tmp_path: Path) -> None:
     base = layouts.voc(tmp_path)
     root = tmp_path / "aaf"
@@ -250,6 +290,17 @@ def test_real_sets(data_root: Path, folder: str, counts: dict[str, int], classes
     if classes:
         targets = [source.read(item).target for item in items]
         assert {int(value) for target in targets if target is not None for value in np.unique(target)} == classes
+
+
+def test_the_formed_train_aug_has_the_pictures_of_the_list(data_root: Path, tmp_path: Path) -> None:
+    whole = data_root / "voc2012_subset/VOCdevkit/VOC2012"
+    for name in ("JPEGImages", "SegmentationClassAug"):
+        (tmp_path / name).symlink_to(whole / name)
+    lists = tmp_path / "ImageSets/Segmentation"
+    lists.mkdir(parents=True)
+    shutil.copy(whole / "ImageSets/Segmentation/val.txt", lists)
+    listed = (whole / "ImageSets/Segmentation/train_aug.txt").read_text().split()
+    assert [item.name for item in voc(tmp_path).items("train_aug")] == sorted(listed)
 
 
 def test_real_tags_are_those_of_the_xml(data_root: Path, tmp_path: Path) -> None:

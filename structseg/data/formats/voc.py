@@ -4,10 +4,13 @@
     base/ImageSets/Segmentation/SPLIT.txt (one ID a line)     base is root, root/VOC2012 or root/VOCdevkit/VOC2012
 
 A mask is looked for in SegmentationClass, then in SegmentationClassAug (SBD's masks as PNG), so that the official one
-goes first, as in the list of 10582 pictures known as train+ or train_aug. Masks are palette or grey PNGs of 0..20 and
-255 = void, or SBD's own .mat files. A split without any mask (test) can be predicted, and is refused by training and
-scoring. Without ImageSets all pictures are the split `all`. A list root/SPLIT.txt of `image mask` or `image` lines,
-relative to root, is a split, too.
+goes first. Masks are palette or grey PNGs of 0..20 and 255 = void, or SBD's own .mat files. A split without any mask
+(test) can be predicted, and is refused by training and scoring. Without ImageSets all pictures are the split `all`. A
+list root/SPLIT.txt of `image mask` or `image` lines, relative to root, is a split, too.
+
+The split `train_aug`, known as train+ and trainaug, too, needs no list: where SegmentationClassAug and the list of val
+lie there and no train_aug.txt, it is every picture that has a mask in either folder and is not in val, sorted by name.
+With the published files these are VOC's train and SBD without val: 10,582.
 
 Instances are those of SegmentationObject, 0 = none, its void 255 among it. Tags are read from tags.txt (`ID tag tag`)
 in root or base, else from the objects of the XML files.
@@ -18,7 +21,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -38,6 +41,7 @@ MASKS = ("SegmentationClass", "SegmentationClassAug")
 ENDS = (".png", ".mat")  # of masks
 NOT_LISTS = frozenset(("tags.txt", "classes.txt", "labels.txt"))
 ALL = "all"  # the split where there are no lists
+TRAIN_AUG, VAL = "train_aug", "val"  # the split that is formed without a list, and what it leaves out
 
 
 class VOC:
@@ -66,16 +70,27 @@ class VOC:
         return any((base / name).is_dir() for base in found for name in (*MASKS, "ImageSets/Segmentation"))
 
     def splits(self) -> tuple[str, ...]:
-        return tuple(sorted(self._lists())) or (ALL,)
+        """Those of the lists, and `train_aug` where its parts lie there; `all` without lists."""
+        lists = self._lists()
+        augmented = self.base / MASKS[1]
+        formed = [TRAIN_AUG] if VAL in lists and augmented in self.masks and augmented.is_dir() else []
+        return tuple(sorted({*lists, *formed})) or (ALL,)
 
     def items(self, split: str) -> tuple[Item, ...]:
-        lists = self._lists()
-        if split not in lists and (lists or split != ALL):
-            raise missing_split(self.lists if lists else self.root, split, self.splits())
-        if lists and is_pair_list(lists[split]):
-            items = read_pairs(lists[split], self.root)
+        lists, known = self._lists(), self.splits()
+        if split not in known and split == TRAIN_AUG:
+            raise DataError(
+                f"{self.lists}: there is no {split}.txt, and to form this split there must be {VAL}.txt and "
+                f"{self.base / MASKS[1]} (structseg download voc2012_aug); splits here: {', '.join(known)}"
+            )
+        if split not in known:
+            raise missing_split(self.lists if lists else self.root, split, known)
+        file = lists.get(split)
+        if file and is_pair_list(file):
+            items = read_pairs(file, self.root)
         else:
-            items = all_or_none(self._named(lists.get(split)), split, " or ".join(map(str, self.masks)))
+            names = _listed_names(file) if file else self._augmented(lists[VAL]) if lists else self._all()
+            items = all_or_none(self._named(names), split, " or ".join(map(str, self.masks)))
         tags = self._tags()
         return tuple(self._complete(item, tags) for item in items)
 
@@ -99,20 +114,31 @@ class VOC:
             files = [*(file for file in own if is_pair_list(file)), *files]
         return {file.stem: file for file in files}
 
-    def _named(self, file: Path | None) -> Iterator[Item]:
-        """The items of a list of IDs, or of all pictures."""
+    def _all(self) -> dict[str, str]:
+        """The names of all pictures, each with "": no list or mask names them."""
         pictures = self.base / "JPEGImages"
-        if file is None:
-            names = sorted(entry.stem for entry in pictures.iterdir() if entry.suffix.lower() in SUFFIXES)
-            listed = tuple(enumerate(names, 1))
-            if not listed:
-                raise DataError(f"{pictures}: no pictures in this folder")
+        names = sorted(entry.stem for entry in pictures.iterdir() if entry.suffix.lower() in SUFFIXES)
+        if not names:
+            raise DataError(f"{pictures}: no pictures in this folder")
+        return dict.fromkeys(names, "")
+
+    def _augmented(self, val: Path) -> dict[str, str]:
+        """The names of all masks but those of val, each with its file."""
+        files = [file for folder in self.masks if folder.is_dir() for file in folder.iterdir() if file.suffix in ENDS]
+        if is_pair_list(val):
+            held_out = {item.name.rpartition("/")[2] for item in read_pairs(val, self.root)}
         else:
-            listed = read_names(file)
-        for index, (number, name) in enumerate(listed):
-            image = pictures / f"{name}.jpg"
+            held_out = {name for _, name in read_names(val)}
+        found = {file.stem: f"{file}: " for file in files if file.stem not in held_out}
+        if not found:
+            raise DataError(f"{self.base / MASKS[1]}: no masks beside those of {val}, so split '{TRAIN_AUG}' is empty")
+        return dict(sorted(found.items()))
+
+    def _named(self, names: Mapping[str, str]) -> Iterator[Item]:
+        """The items of these names; the other half says in an error what names them."""
+        for index, (name, where) in enumerate(names.items()):
+            image = self.base / "JPEGImages" / f"{name}.jpg"
             if not os.path.isfile(image):
-                where = f"{file}, line {number}: " if file else ""
                 raise DataError(f"{where}there is no file {image}")
             yield Item(name, image, self._mask(name), index=index)
 
@@ -142,6 +168,11 @@ class VOC:
                 raise DataError(f"{file}, line {number}: '{name}' stands twice; keep one line for each picture")
             found[name] = _known(tags, self.labels, f"{file}, line {number}")
         return found
+
+
+def _listed_names(file: Path) -> dict[str, str]:
+    """The names of a list of IDs, each with its line."""
+    return {name: f"{file}, line {number}: " for number, name in read_names(file)}
 
 
 def _bases(root: Path) -> list[Path]:
