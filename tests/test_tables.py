@@ -59,6 +59,26 @@ def test_commands_name_what_exists(words: list[str]) -> None:
         assert words[1] in ("convert", "predict", "compare")
 
 
+def test_what_recipes_start_from_is_fetched_by_a_command() -> None:
+    made = {file for words in COMMANDS for file in files(words)}
+    published = {name: recipe(name) for name in recipes() if name.startswith(("voc_", "cityscapes_", "released_"))}
+    starts = {config.model.weights for config in published.values() if config.model.weights}
+    assert starts <= made
+    assert len(starts) == 2
+    sets = {name for words in COMMANDS if words[1] == "download" and "data" in words for name in parts(words[2:])[0]}
+    assert sets == {"voc2012", "voc2012_aug"}  # of which train_aug is formed
+    assert {config.data.root for config in published.values()} == {"data/VOCdevkit", "data/cityscapes"}
+
+
+def files(words: list[str]) -> set[str]:
+    """Weight files that a command makes."""
+    if words[1] == "convert":
+        return {words[3]}
+    if words[1] == "download":
+        return {f"{words[words.index('--out') + 1]}/{file.filename}" for file in find(words[2]).files}
+    return set()
+
+
 def test_runs_that_are_scored_are_made_by_a_command() -> None:
     made = {place for words in COMMANDS for place in outputs(words)}
     scored = {parts(words[2:])[0][0] for words in COMMANDS if words[1] in ("evaluate", "predict")}

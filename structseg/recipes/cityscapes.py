@@ -21,7 +21,7 @@ def _config(net: str) -> Config:
         log_every=50,
         save_every=2000,
         data=DataConfig(format="cityscapes", root="data/cityscapes", crop=(720, 720), scale=(0.5, 2.0), workers=4),
-        model=ModelConfig(name=net, weights="weights/resnet101.pth"),
+        model=ModelConfig(name=net, weights="weights/resnet101-63fe2227.pth"),
         optim=OptimConfig(steps=90000, batch=8, lr=1e-3, weight_decay=5e-4),
         evaluation=EvaluationConfig(select="last", split="val"),
         inference=InferenceConfig(tile=720, stride=480, scales=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75), mirror=True),

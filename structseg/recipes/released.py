@@ -5,10 +5,10 @@ On VOC the second stage begins where the first has ended, by default in runs/ un
     structseg train released_voc_pspnet_aaf --out runs/released_voc_pspnet_aaf
     structseg train released_voc_pspnet_aaf_stage2 --out runs/released_voc_pspnet_aaf_stage2
 
-They start from TF-Slim's ResNet-101 of ImageNet: `structseg convert resnet_v1_101.ckpt
-weights/resnet_v1_101.safetensors --source tf --model slim_resnet`. The kernel weights of AAF start anew in the second
-stage. There are scripts for PSPNet alone; the step beyond 30,000 or 90,000 is theirs. Each setting and the test that
-holds it: docs/parity.md. None was run here, for want of a GPU: numbers are the paper's.
+They start from TF-Slim's ResNet-101 of ImageNet, which two commands in docs/tables.md fetch and convert. The kernel
+weights of AAF start anew in the second stage. There are scripts for PSPNet alone; the step beyond 30,000 or 90,000 is
+theirs. Each setting and the test that holds it: docs/parity.md. None was run here, for want of a GPU: numbers are the
+paper's.
 """
 
 from __future__ import annotations

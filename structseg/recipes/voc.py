@@ -22,7 +22,7 @@ def _config(net: str) -> Config:
         data=DataConfig(
             format="voc", root="data/VOCdevkit", train="train_aug", crop=(336, 336), scale=(0.5, 2.0), workers=4
         ),
-        model=ModelConfig(name=net, weights="weights/resnet101.pth"),
+        model=ModelConfig(name=net, weights="weights/resnet101-63fe2227.pth"),
         optim=OptimConfig(steps=30000, batch=8, lr=1e-3, weight_decay=5e-4),
         evaluation=EvaluationConfig(select="last", split="val"),
         inference=InferenceConfig(tile=480, stride=320, scales=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75), mirror=True),
