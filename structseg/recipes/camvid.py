@@ -3,7 +3,8 @@
 EfficientNet-Lite0 from ImageNet (extra `pretrained`, or model.weights=FILE), its first two stages and all norms frozen,
 light top-down head, logits at stride 4, class-weighted cross-entropy, averaged weights; scored over the paper's six
 scales and their mirror pictures. The field keeps its weight to the end. docs/results.md has the trials behind these
-settings. About 15 minutes on one core, and 6 for the scores.
+settings. About 15 minutes on one core, and 6 for the scores: those below are of test, over three seeds where not one
+is said.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from structseg.recipes._methods import aaf, adversarial, affinity, embedding, pl
 
 
 def camvid_ce() -> Config:
-    """Class-weighted cross-entropy: the baseline."""
+    """Baseline: weighted cross-entropy. Measured 2026-11-24: mIoU 62.5 ± 0.6, boundary F 39.6 (docs/results.md)."""
     return Config(
         data=DataConfig(format="camvid", root="data/camvid", crop=(256, 320), scale=(0.7, 1.4), jitter=0.4),
         model=ModelConfig(
@@ -43,40 +44,40 @@ def camvid_ce() -> Config:
 
 
 def camvid_affinity() -> Config:
-    """The baseline and the plain affinity field, 3x3."""
+    """Baseline and affinity field, 3x3. Measured 2026-11-24, one seed: mIoU 63.4, boundary F 47.6 (docs/results.md)."""
     return affinity(camvid_ce(), decay=1.0)
 
 
 def camvid_aaf() -> Config:
-    """The baseline and adaptive affinity fields, 3x3 and 5x5 (the paper's best set), at half the weight."""
+    """Baseline and 0.5 AAF, 3x3, 5x5. Measured 2026-11-24: mIoU 62.9 ± 0.8, boundary F 46.0 (docs/results.md)."""
     return aaf(camvid_ce(), kernel_sizes=(3, 5), weight=0.5, decay=1.0)
 
 
 def camvid_random() -> Config:
-    """The baseline and random projections, 5x5."""
+    """Baseline and random projections, 5x5: not run yet at full size."""
     return random(camvid_ce())
 
 
 def camvid_adversarial() -> Config:
-    """The baseline and a discriminator of label maps at the paper's weight, 0.01."""
+    """Baseline and a discriminator of label maps at the paper's weight, 0.01: not run yet at full size."""
     return adversarial(camvid_ce())
 
 
 def camvid_embedding() -> Config:
-    """The baseline and a contrastive loss on the last feature."""
+    """Baseline and a contrastive loss on the last feature: not run yet at full size."""
     return embedding(camvid_ce(), weight=0.5)
 
 
 def camvid_rmi() -> Config:
-    """The baseline and region mutual information, 3x3."""
+    """Baseline and region mutual information, 3x3: not run yet at full size."""
     return plus(camvid_ce(), "rmi")
 
 
 def camvid_active_boundary() -> Config:
-    """The baseline and the active boundary loss."""
-    return plus(camvid_ce(), "active_boundary")
+    """Baseline, Lovasz-softmax and active boundary, as its paper has it: not run yet at full size."""
+    return plus(camvid_lovasz(), "active_boundary")
 
 
 def camvid_lovasz() -> Config:
-    """The baseline and the Lovasz-softmax loss."""
+    """Baseline and Lovasz-softmax: not run yet at full size."""
     return plus(camvid_ce(), "lovasz")

@@ -1,7 +1,7 @@
 """Recipes for your own pictures and masks: `structseg train pairs_aaf data.root=MY_DATA --out runs/first`.
 
 MY_DATA holds images/train, images/val, masks/train, masks/val and a label table (docs/data.md). A ResNet-18 with a
-light top-down head; give model.weights=FILE for a pretrained backbone. Scores depend on the data: not run here.
+light top-down head; give model.weights=FILE for a pretrained backbone. Scores depend on the data.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from structseg.recipes._methods import aaf
 
 
 def pairs_ce() -> Config:
-    """Class-weighted cross-entropy."""
+    """Class-weighted cross-entropy on your own pictures: not run here."""
     return Config(
         data=DataConfig(format="pairs", crop=(256, 256), scale=(0.5, 2.0)),
         model=ModelConfig(backbone="resnet", backbone_options={"depth": 18}, head="top_down"),
@@ -22,5 +22,5 @@ def pairs_ce() -> Config:
 
 
 def pairs_aaf() -> Config:
-    """Class-weighted cross-entropy and adaptive affinity fields, 3x3 and 5x5."""
+    """Class-weighted cross-entropy and AAF 3x3, 5x5 on your own pictures: not run here."""
     return aaf(pairs_ce(), kernel_sizes=(3, 5))

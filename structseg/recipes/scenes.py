@@ -1,7 +1,7 @@
 """Recipes on the built-in pictures: `structseg train scenes_aaf --out runs/aaf`. No download, a laptop is enough.
 
 A small residual network (depth 10, 24 channels) with a light top-down head and logits at stride 4, from scratch,
-96x128 pixels. Two cores: about a minute each. Scores: docs/results.md.
+96x128 pixels. Two cores: about a minute each. Scores are means of five seeds on test.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from structseg.recipes._methods import aaf, affinity
 
 
 def scenes_ce() -> Config:
-    """Class-weighted cross-entropy: the baseline."""
+    """Baseline: weighted cross-entropy. Measured 2026-11-21: mIoU 47.4 ± 0.4, boundary F 33.5 (docs/results.md)."""
     return Config(
         data=DataConfig(
             format="scenes",
@@ -44,10 +44,10 @@ def scenes_ce() -> Config:
 
 
 def scenes_affinity() -> Config:
-    """The baseline and the plain affinity field, 3x3."""
+    """Baseline and affinity field, 3x3. Measured 2026-11-21: mIoU 48.5 ± 0.4, boundary F 37.5 (docs/results.md)."""
     return affinity(scenes_ce())
 
 
 def scenes_aaf() -> Config:
-    """The baseline and adaptive affinity fields, 3x3, 5x5 and 7x7."""
+    """Baseline and AAF 3x3, 5x5, 7x7. Measured 2026-11-21: mIoU 48.5 ± 0.4, boundary F 37.1 (docs/results.md)."""
     return aaf(scenes_ce(), kernel_sizes=(3, 5, 7))
