@@ -59,6 +59,24 @@ def test_commands_name_what_exists(words: list[str]) -> None:
         assert words[1] in ("convert", "predict", "compare")
 
 
+def test_the_figures_are_parts_of_the_page() -> None:
+    text = PAGE.split("\n## Figures\n")[1]
+    template = (ROOT / "structseg/report/templates/page.html").read_text(encoding="utf-8")
+    words = re.findall(r'"([^"]+)"', text)
+    assert words == ["Learned kernel size (AAF)", "Pictures", "All N runs"]
+    assert all(word.replace("N", "{{ walls }}") in template for word in words)
+    assert text.count("\nstructseg compare ") == 2
+
+
+def test_recall_of_borders_is_read_where_the_command_writes_it() -> None:
+    """`evaluation.boundary=matched` makes the one-to-one form `boundary`, and names the other `boundary_distance`."""
+    for table in ("4", "8"):
+        section = PAGE.split(f"\n## Table {table}:")[1].split("\n## ")[0]
+        assert "evaluation.boundary=matched" in section
+        assert "`recall` of `boundary`" in section or "as `boundary` of `metrics.json`, `recall` in it" in section
+        assert "boundary_matched" not in section
+
+
 def test_what_recipes_start_from_is_fetched_by_a_command() -> None:
     made = {file for words in COMMANDS for file in files(words)}
     published = {name: recipe(name) for name in recipes() if name.startswith(("voc_", "cityscapes_", "released_"))}
@@ -121,3 +139,9 @@ def test_a_model_of_cityscapes_is_scored_on_gta5(tmp_path: Path) -> None:
     assert len(found["iou"]) == 19
     assert found["pixels"] == 3 * (6 * 8 - 6)  # a column of licence plates is ignored
     assert 0 <= found["pixel_accuracy"] <= 1
+    (words,) = (words for words in COMMANDS if "scores/cityscapes_borders" in words)
+    _, differences, _ = parts(words[2:])
+    found = rescore(tmp_path / "run", differences, out=tmp_path / "borders")
+    assert {"boundary", "boundary_distance"} == {key for key in found if key.startswith("boundary")}
+    assert found["boundary"]["form"] == "one to one"
+    assert {"recall", "by_class"} < found["boundary"].keys()
