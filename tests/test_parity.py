@@ -13,8 +13,20 @@ PAGE = ROOT / "docs" / "parity.md"
 
 
 @cache
-def functions_of(file: Path) -> frozenset[str]:
-    return frozenset(node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef))
+def functions_of(file: Path) -> dict[str, frozenset[str]]:
+    """`test_name` or `TestClass::test_name` -> the names of its parameters, those of a file's fixtures among them."""
+    body = ast.parse(file.read_text()).body
+    found = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+    for each in body:
+        if isinstance(each, ast.ClassDef):
+            found |= {f"{each.name}::{node.name}": node for node in each.body if isinstance(node, ast.FunctionDef)}
+    return {name: frozenset(one.arg for one in node.args.args) for name, node in found.items()}
+
+
+def needs_golden(file: Path, name: str) -> bool:
+    """Whether a test asks for the golden files, itself or through a fixture of its file."""
+    asked = functions_of(file).get(name, frozenset())
+    return "golden" in asked or any(needs_golden(file, one) for one in asked)
 
 
 def rows() -> list[list[str]]:
@@ -28,11 +40,17 @@ def test_every_row_is_held_by_tests_that_exist() -> None:
     assert len(found) > 30
     for row in found:
         assert len(row) == 4, row
-        names = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row[3])
+        names = re.findall(r"`(tests/[\w/]+\.py)::((?:Test\w+::)?test_\w+)`(†?)", row[3])
         assert names, f"no test holds: {row[0]}"
-        for file, name in names:
+        for file, name, mark in names:
             assert (ROOT / file).is_file(), file
             assert name in functions_of(ROOT / file), f"{file} has no {name}"
+            assert bool(mark) == needs_golden(ROOT / file, name), f"† is wrong: {file}::{name}"
+
+
+def test_what_no_setting_changes_is_kept_or_not_kept() -> None:
+    for row in rows():
+        assert not row[1].startswith("none"), f"say 'always so' or 'not kept': {row[0]}"
 
 
 def test_a_missing_test_would_be_seen() -> None:

@@ -151,7 +151,9 @@ def test_the_second_stage_starts_from_the_first(tmp_path: Path) -> None:
     second = on_scenes(recipe("released_voc_pspnet_aaf_stage2"))
     source = str(tmp_path / "one")
     second = replace(second, model=replace(thin(second.model), init_from=source))
-    start = prepare(second, device="cpu").state.trained["model"].state_dict()
+    trained = prepare(second, device="cpu").state.trained
+    assert not any(kernel.any() for kernel in trained["losses"].parameters())  # the kernel weights start anew, uniform
+    start = trained["model"].state_dict()
     kept: dict[str, torch.Tensor] = load_file(tmp_path / "one" / runs.MODEL)
     assert start.keys() == kept.keys()
     assert all(torch.equal(start[key], value) for key, value in kept.items())

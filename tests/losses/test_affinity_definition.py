@@ -98,6 +98,18 @@ def test_loops(size: tuple[int, int, int, int], pair_rule: str, weight_by: str, 
     assert single(logits, target).item() == pytest.approx(slow(logits, target, loss, ones, ones), rel=1e-12, abs=1e-14)
 
 
+def test_sizes_at_the_start_of_training() -> None:
+    """Uniform predictions cost the margin at edges and nothing inside; those of a fresh network hardly more or less."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(2, 21, 24, 24, generator=generator)
+    target = torch.arange(24).div(6, rounding_mode="floor").expand(2, 24, 24)
+    uniform = AffinityField().parts(torch.zeros(2, 21, 24, 24), target)
+    assert [float(total / count) for _, total, count in uniform] == pytest.approx([3.0, 0.0], abs=1e-6)
+    edge, interior = (float(total / count) for _, total, count in AffinityField().parts(noise, target))
+    assert 2.8 < edge < 3.0
+    assert 1e-4 < interior < 0.1
+
+
 def test_effective_sizes() -> None:
     loss = AdaptiveAffinityField(num_classes=2)
     torch.testing.assert_close(loss.effective_kernel_size(), torch.tensor([5.0, 5.0]))

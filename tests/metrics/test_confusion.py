@@ -82,6 +82,8 @@ def test_stray_prediction(dtype: type[np.integer[Any]]) -> None:
     target: np.ndarray = np.array([[0, 1]], dtype)
     with pytest.raises(DataError, match=r"class 7 at a labelled pixel but classes are 0\.\.4; map"):
         confusion(prediction, target, num_classes=5)
+    with pytest.raises(DataError, match="class 7"):  # the number of classes itself, which NumPy's histograms count as 6
+        confusion(prediction, target, num_classes=7)
     assert confusion(prediction, np.array([[0, 255]], dtype), num_classes=5).sum() == 1
     for form in (np.array([[0, -1]]), torch.tensor([[0, -1]])):
         with pytest.raises(DataError, match="class -1"):

@@ -172,6 +172,21 @@ def test_the_head_of_the_released_pspnet_learns_faster_than_its_backbone() -> No
     assert deeplab.head_modules == ()  # the published optimizer does not know its head
 
 
+@pytest.mark.parametrize("name", NETS.values())
+def test_fresh_kernels_are_drawn_as_on_one_gpu(name: str) -> None:
+    """Glorot-uniform, biases zero; the authors' multi-GPU script has MSRA-uniform, which is not kept."""
+    net = models.create(name, num_classes=40, preset="released", backbone_options={"units": (1, 1, 1, 1)})
+    convs = [module for module in net.modules() if isinstance(module, nn.Conv2d)]
+    assert len(convs) > 17
+    for conv in convs:
+        fan = conv.kernel_size[0] * conv.kernel_size[1] * (conv.in_channels + conv.out_channels)
+        bound = (6 / fan) ** 0.5
+        kernel = conv.weight.detach()
+        assert float(kernel.abs().max()) <= bound * (1 + 1e-6)  # float32
+        assert float(kernel.std()) == pytest.approx(bound / 3**0.5, rel=0.05)
+        assert conv.bias is None or not conv.bias.any()
+
+
 @torch.no_grad()
 def test_deeplabv2_is_a_sum_of_four_rates() -> None:
     net = models.create("deeplabv2", num_classes=3, preset="released", backbone_options=THIN).eval()
