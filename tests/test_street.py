@@ -31,10 +31,10 @@ def test_it_is_no_part_of_the_package() -> None:
 
 def test_the_command(structseg_cli: Cli, tmp_path: Path) -> None:
     Image.fromarray(np.full((90, 160, 3), 128, np.uint8)).save(tmp_path / "photo.jpg")
-    done = structseg_cli("predict", "street", "photo.jpg", "--out", "masks")
+    done = structseg_cli("predict", "street", "photo.jpg")
     assert done.returncode == 0, done.stderr
     assert "non-commercial" in done.stderr
-    with Image.open(tmp_path / "masks" / "index" / "photo.png") as mask:
+    with Image.open(tmp_path / "predicted" / "index" / "photo.png") as mask:
         assert mask.size == (160, 90)
 
 
