@@ -1,6 +1,6 @@
 """Published models: folders like a run's, config.toml and weights, found by their name. No torch.
 
-Two places hold them: `weights/` of a checkout, and `~/.cache/structseg/` (XDG_CACHE_HOME), for what was downloaded.
+Two places hold them: `weights/` of a checkout, and `home()` for all others.
 A file or folder of the same name where the command is called comes first.
 """
 
@@ -25,6 +25,10 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def home() -> Path:
+    """Where a user puts the folders of published models: `~/.cache/structseg`, or below XDG_CACHE_HOME."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "structseg"
+
+
 def _places() -> tuple[Path, Path]:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(__file__).resolve().parent.parent / "weights", Path(cache) / "structseg"
+    return Path(__file__).resolve().parent.parent / "weights", home()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +35,35 @@ def test_it_is_no_part_of_the_package() -> None:
 
 def test_the_command(structseg_cli: Cli, tmp_path: Path) -> None:
     Image.fromarray(np.full((90, 160, 3), 128, np.uint8)).save(tmp_path / "photo.jpg")
-    done = structseg_cli("predict", "street", "photo.jpg", "--out", "masks")
+    done = structseg_cli("predict", "street", "photo.jpg")
     assert done.returncode == 0, done.stderr
     assert "non-commercial" in done.stderr
-    with Image.open(tmp_path / "masks" / "index" / "photo.png") as mask:
+    with Image.open(tmp_path / "predicted" / "index" / "photo.png") as mask:
         assert mask.size == (160, 90)
+
+
+@pytest.mark.smoke
+def test_the_package_alone_says_where_it_goes(tmp_path: Path) -> None:
+    """As from a wheel: no checkout around the package."""
+    shutil.copytree(ROOT / "structseg", tmp_path / "site" / "structseg", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "photo.jpg").touch()
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def python(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *words]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    home = tmp_path / "cache" / "structseg"
+    done = python("-m", "structseg", "predict", "street", "photo.jpg")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: street: no such run folder or weight file, nor a published model "
+        f"(here: none; the folder of one goes into {home})\n"
+    )
+    assert not (tmp_path / "predicted").exists()
+    shutil.copytree(FOLDER, home / "street")
+    done = python("-c", "import structseg; print(structseg.__file__, structseg.load('street').labels.names[3])")
+    assert done.stdout.split() == [str(tmp_path / "site" / "structseg" / "__init__.py"), "Road"], done.stderr
 
 
 @pytest.mark.smoke

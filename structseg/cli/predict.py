@@ -21,7 +21,7 @@ def predict(
         ),
     ],
     *,
-    out: Annotated[Path, typer.Option(help="Folder for index/, colour/ and overlay/.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for index/, colour/ and overlay/.")] = Path("predicted"),
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write probabilities/.")] = False,
     tile: Annotated[int | None, typer.Option(min=0, help="Side of tiles for large pictures; 0 = whole.")] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Average with the mirrored picture.")] = False,

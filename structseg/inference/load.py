@@ -105,7 +105,7 @@ def _weight_file(path: Path, *, ema: bool) -> Path:
             raise CheckpointError(f"{path} holds no {runs.MODEL}; has its training finished?")
         return found[0]
     if not path.is_file():
-        known = ", ".join(published.names()) or "none"
+        known = ", ".join(published.names()) or f"none; the folder of one goes into {published.home()}"
         raise CheckpointError(f"{path}: no such run folder or weight file, nor a published model (here: {known})")
     if path.suffix != ".safetensors":
         raise CheckpointError(f"{path} is not a .safetensors file; give a run folder or the weights inside one")
