@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from structseg.config import OptimConfig
 from structseg.losses import CrossEntropy
-from structseg.models.discriminator import Discriminator
+from structseg.models.nets.discriminator import Discriminator
 from structseg.training.loop import run
 from structseg.training.regimes.adversarial_projection import AdversarialProjection
 from structseg.training.regimes.supervised import Term

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from structseg.errors import ConfigError
 from structseg.losses.regions import read_masks
-from structseg.models.discriminator import Discriminator
+from structseg.models.nets.discriminator import Discriminator
 from structseg.training.loop import Group
 from structseg.training.regimes.supervised import Supervised, Term
 from structseg.types import Output, Step
