@@ -169,7 +169,7 @@ def _try_loss(place: int, term: Term, output: Output, crop: tuple[int, int]) -> 
 
 
 def _check_kernels(loss: nn.Module, counts: Tensor, height: int, width: int) -> None:
-    """Raise ConfigError where a kernel of a loss, whose counts stand together, finds nothing or reaches past the map."""
+    """Raise ConfigError where a kernel of a loss finds nothing or reaches past the map; its counts stand together."""
     sizes = getattr(loss, "kernel_sizes", (getattr(loss, "kernel_size", 0),))
     for size, found in zip(sizes, counts.reshape(len(sizes), -1).any(1), strict=True):
         if not found or size // 2 >= max(height, width):
