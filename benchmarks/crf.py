@@ -4,10 +4,10 @@
 
 Ten steps with the usual parameters on 375x500 pixels, for 21 classes and for 3: a drawn scene, and `--count` pictures
 of a folder, brought to that size, with smooth random probabilities. Forms run in turn in one process; times are the
-least of the rounds, process time on one thread. The C++ build, which needs a compiler to install, takes part where it
-is installed (`pip install pydensecrf2`). Beside it: how far the probabilities differ at most, the share of equal
-labels and, for that to mean something, the share of labels that the CRF changed. With several threads the wall time
-counts, and only on a machine that does nothing else.
+least of the rounds, process time on one thread. The C++ build (extra `oracle`, needs a compiler) takes part where it is
+installed. Beside it: how far the probabilities differ at most, the share of equal labels and, for that to mean
+something, the share of labels that the CRF changed. With several threads the wall time counts, and only on a machine
+that does nothing else.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from structseg.refine import DenseCRF, dense_crf
 from structseg.refine.dense_crf import energy_of_probabilities
 
 HEIGHT, WIDTH, STEPS = 375, 500, 10
+INSTALL = '.venv/bin/python -m pip install -c constraints.txt -e ".[oracle]"'
 GAUSSIAN, BILATERAL = (3.0, 3.0), (80.0, 13.0, 10.0)
 Image = NDArray[np.uint8]
 Array = NDArray[np.float32]
@@ -59,7 +60,7 @@ def oracle() -> Callable[[Image, Array], Array] | None:
     try:
         from pydensecrf import densecrf
     except ImportError:
-        print("pydensecrf2 is not installed: the comparison with it is left out")
+        print(f"pydensecrf2 is not installed: left out; to compare with it: {INSTALL}")
         return None
 
     def run(image: Image, energies: Array) -> Array:

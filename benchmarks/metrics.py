@@ -5,8 +5,8 @@
 Confusion matrix of 1024x2048 pixels and 19 classes against the usual masked bincount (`fast_hist`) and torchmetrics;
 one-to-one matching of thinned borders against the cost-scaling assignment of the contour benchmark (pyEdgeEval) and
 SciPy's maximum flow; bands around borders against a distance transform; instance-wise IoU against sorting; and what a
-picture costs in all counts of an evaluation. torchmetrics and pyEdgeEval (which needs a compiler) take part where they
-are installed. Ratios travel between machines, milliseconds do not.
+picture costs in all counts of an evaluation. torchmetrics and pyEdgeEval (extra `oracle`, needs a compiler) take part
+where they are installed. Ratios travel between machines, milliseconds do not.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from structseg.types import Labels
 
 CLASSES = 19
 TOLERANCE = 0.0075
+INSTALL = '.venv/bin/python -m pip install -c constraints.txt -e ".[oracle]"'
 Map = NDArray[np.uint8]
 Forms = dict[str, Callable[[], Any]]
 
@@ -99,7 +100,7 @@ def _torchmetrics() -> Callable[..., Any] | None:
     try:
         from torchmetrics.functional.classification import multiclass_confusion_matrix
     except Exception:  # not there, or a torchvision beside it that does not load
-        print("torchmetrics is not installed: left out")
+        print(f"torchmetrics is not installed: left out; to compare with it: {INSTALL}")
         return None
     return lambda prediction, target: multiclass_confusion_matrix(prediction, target, CLASSES, ignore_index=255)
 
@@ -144,7 +145,7 @@ def _assignment() -> Callable[..., Any] | None:
     try:
         from pyEdgeEval._lib import correspond_pixels
     except ImportError:
-        print("pyEdgeEval is not installed: left out")
+        print(f"pyEdgeEval is not installed: left out; to compare with it: {INSTALL}")
         return None
     found = correspond_pixels
     return found if callable(found) else found.correspond_pixels

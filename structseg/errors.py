@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -40,6 +41,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind where it says nothing; a KeyError says the key alone."""
+    """First line of what an error says, without colours, or its kind where it says nothing; a KeyError says the key."""
     text = f"KeyError: {error}" if isinstance(error, KeyError) else str(error)
-    return (text or type(error).__name__).splitlines()[0]
+    return re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text or type(error).__name__).splitlines()[0]

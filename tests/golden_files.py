@@ -1,15 +1,19 @@
 """Every array file of the golden folder and the test that opens it, or the step of the plan that will.
 
-`tests/test_layers.py` checks that the list is complete and that each test named here mentions its file.
+`tests/test_layers.py` checks that the list is complete and that each test named here mentions its file. Some small
+ones are copied into tests/golden, so that their tests run everywhere: whole, but aaf.npz and affinity.npz with two of
+their ten cases (`affinity_cases.SMALL`).
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+HERE = Path(__file__).resolve().parent / "golden"
 TAGS = "later: image tags only (PSA, IRN)"
 SENSORS = "later: several sensors (AdapNet++, SSMA, CMoDE, depth encodings)"
 SEMI = "later: few masks, many pictures (AdvSemiSeg and the modern field)"
@@ -84,6 +88,12 @@ GOLDEN: dict[str, str] = {
     "psa/train_step.json": TAGS,
     "psa/train_step.npz": TAGS,
 }
+
+
+def named_in(test: Path) -> list[str]:
+    """The golden files that the text of a test names."""
+    text = test.read_text()
+    return [name for name, by in GOLDEN.items() if not by.startswith("later: ") and Path(name).name in text]
 
 
 def tf_variable(name: str, shape: Sequence[int]) -> np.ndarray:

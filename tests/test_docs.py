@@ -20,6 +20,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -246,6 +247,14 @@ def test_the_lists_of_verbs_are_those_of_the_script_and_of_the_command() -> None
     script = (ROOT / "run").read_text()
     assert {verb for verb in RUN_VERBS if f"./run {verb}" in script} == RUN_VERBS
     assert {command.name for command in app.registered_commands} | {g.name for g in app.registered_groups} == COMMANDS
+
+
+def test_run_bench_passes_options_on_to_one_benchmark() -> None:
+    (bench,) = re.findall(r"^bench\(\) \{.*?^\}", (ROOT / "run").read_text(), re.M | re.S)
+    calls = "bench crf --pictures 'my photos'; bench crf metrics"
+    script = f"say() {{ :; }}; {bench}; {calls}".replace('"$python"', "printf '%s|'")
+    done = subprocess.run(["bash", "-uc", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "benchmarks/crf.py|--pictures|my photos|benchmarks/crf.py|benchmarks/metrics.py|"
 
 
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)

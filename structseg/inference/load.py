@@ -39,9 +39,14 @@ def load(path: Path | str, *, device: str | torch.device = "cpu", ema: bool = Tr
     place = pick_device(device) if isinstance(device, str) else device
     file = _weight_file(published.find(str(path)) or Path(path), ema=ema)
     settings = file.parent / runs.CONFIG
-    if not settings.is_file():
-        raise CheckpointError(f"{settings} is missing: it says how the network of {file} is built; restore it")
     tensors, about = _read(file)
+    if not settings.is_file():
+        if "labels" in about:  # a run's own
+            raise CheckpointError(f"{settings} is missing: it says how the network of {file} is built; restore it")
+        raise CheckpointError(
+            f"{file} holds weights alone, with neither a network ({runs.CONFIG} beside it) nor class names; "
+            f"train from it with model.init_from={file} and give that run"
+        )
     if "labels" not in about:
         about = {**runs.read_json(file.parent / runs.META), **about}
     labels = _labels(about, file)

@@ -11,6 +11,7 @@ depends, is loaded where it is there and never missed.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from structseg import published, runs
-from structseg.errors import CheckpointError, ConfigError
+from structseg.errors import CheckpointError, ConfigError, first_line
 from structseg.models.backbones import Backbone
 
 COUNTER = "num_batches_tracked"
@@ -140,13 +141,15 @@ def _by_class(key: str) -> bool:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name; a state dict may lie under `state_dict` or `model`."""
     try:
-        safe = path.suffix == ".safetensors"
-        content: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's about pickles of others, which are refused anyway
+            safe = path.suffix == ".safetensors"
+            content: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such weight file") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or first_line(error)})") from None
     except Exception as error:  # a damaged pickle makes the reader raise nearly anything: struct.error, IndexError, ...
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path}: not a whole .safetensors or .pth weight file ({reason})") from None
+        raise CheckpointError(f"{path}: {_refusal(path, error)}") from None
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -154,6 +157,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not tensors or not all(isinstance(name, str) and isinstance(one, Tensor) for name, one in tensors.items()):
         raise CheckpointError(f"{path}: holds no table of tensors; save model.state_dict()")
     return tensors
+
+
+def _refusal(path: Path, error: Exception) -> str:
+    """Why a file cannot be opened, by its first bytes: readers name their own insides."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    if "GLOBAL" in str(error) or (head[:1] == b"\x80" and head[1:2] > b"\x02"):  # torch writes pickles of protocol 2
+        return "is a pickle of more than tensors, which could run code, so nothing was read; save model.state_dict()"
+    begins = head[8:] == b"{" if path.suffix == ".safetensors" else head.startswith((b"PK", b"\x80"))
+    if begins or len(head) < 9:
+        return "is cut off or damaged; copy it again"
+    return "is no weight file; give a .safetensors or .pth file"
 
 
 def match(

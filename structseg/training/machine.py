@@ -146,7 +146,7 @@ def _shared() -> Check:
 
 
 def _extras() -> Check:
-    extras = {name: packages for name, packages in build.extras().items() if name != "dev"}
+    extras = {name: packages for name, packages in build.extras().items() if name not in ("dev", "oracle")}
     there = [name for name, packages in extras.items() if all(build.installed(package) for package in packages)]
     text = f"installed: {', '.join(there) or 'none'}"
     if missing := [name for name in extras if name not in there]:

@@ -152,7 +152,7 @@ def _run_seconds(config: Config, forward: float, device: torch.device) -> float:
 
 
 def _try_loss(place: int, term: Term, output: Output, crop: tuple[int, int]) -> None:
-    """One call, so that wrong options show before the run begins, also a kernel that fits nowhere."""
+    """One call, so that wrong options show before the run begins, also one kernel of several that fits nowhere."""
     try:
         with torch.random.fork_rng(devices=()):
             read = term.read(output, crop)
@@ -162,13 +162,21 @@ def _try_loss(place: int, term: Term, output: Output, crop: tuple[int, int]) -> 
             if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
                 raise ConfigError("it does not return one number that has a gradient in the logits")
             counts = getattr(term.loss, "counts", None)
-            if counts is not None and not counts(target, (height, width)).any():
-                raise ConfigError(
-                    f"it finds nothing on the {height}x{width} cells of the model's output and would always be 0; "
-                    "take a smaller kernel or a larger data.crop"
-                )
+            if counts is not None:
+                _check_kernels(term.loss, counts(target, (height, width)), height, width)
     except Exception as error:  # whatever somebody's loss does
         raise ConfigError(f"losses.{place}: {term.name}: {first_line(error)}") from error
+
+
+def _check_kernels(loss: nn.Module, counts: Tensor, height: int, width: int) -> None:
+    """Raise ConfigError where a kernel of a loss finds nothing or reaches past the map; its counts stand together."""
+    sizes = getattr(loss, "kernel_sizes", (getattr(loss, "kernel_size", 0),))
+    for size, found in zip(sizes, counts.reshape(len(sizes), -1).any(1), strict=True):
+        if not found or size // 2 >= max(height, width):
+            raise ConfigError(
+                f"{f'kernel size {size} does not fit' if size else 'it finds nothing on'} the {height}x{width} cells "
+                "of the model's output; take a smaller kernel or a larger data.crop"
+            )
 
 
 def _splits(config: Config) -> list[str]:

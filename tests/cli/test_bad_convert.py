@@ -51,7 +51,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("resnet.pth", "--source", "torchvision", "--model", "slim_resnet", "planes=[1,1,1,1]"),
         ("strides stand elsewhere",),
     ),
-    "pickle": (("evil.pth", "--source", "timm", *RESNET), ("evil.pth", "not a whole .safetensors or .pth")),
+    "pickle": (("evil.pth", "--source", "timm", *RESNET), ("evil.pth", "is a pickle of more than tensors")),
     "option": (("slim_v2.ckpt", *TF, "prset=1"), ("--model", "'prset'", "did you mean 'preset'?")),
 }
 

@@ -1,4 +1,7 @@
-"""Downloads through the installed command that end before the network: wrong names, no consent, sets with a login."""
+"""Downloads through the installed command that end before the network: wrong names, no consent, sets with a login.
+
+A wrong hash and a cut line, which need a server, are in tests/data/test_download.py.
+"""
 
 from __future__ import annotations
 

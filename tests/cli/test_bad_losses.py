@@ -16,6 +16,14 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
         "{name='random_projection', options={kernel_size=9}}",
         ("losses.1", "random_projection", "8x8", "smaller kernel or a larger data.crop"),
     ),
+    "one of several kernels": (
+        "{name='adaptive_affinity_field', options={kernel_sizes=[3,33]}}",
+        ("losses.1", "adaptive_affinity_field", "kernel size 33", "8x8"),
+    ),
+    "square larger than the map": (
+        "{name='embedding_contrast', options={kernel_size=33}}",
+        ("losses.1", "embedding_contrast", "kernel size 33", "8x8"),
+    ),
     "window larger than the map": ("{name='rmi', options={kernel_size=33}}", ("losses.1", "rmi", "8x8")),
     "negative margin": (
         "{name='embedding_contrast', options={margin=-0.5}}",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from support import ROOT, TINY_SCENES, Cli, refused
 
 from structseg.models.backbones.resnet import ResNet
@@ -23,7 +26,10 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         ("swin_tiny_patch4_window7_224", "output_stride = 8"),
     ),
-    "start from a text file": (("model.init_from=words.txt",), ("words.txt", "not a whole .safetensors or .pth")),
+    "start from a text file": (
+        ("model.init_from=words.txt",),
+        ("words.txt", "is no weight file; give a .safetensors or .pth"),
+    ),
     "bins of 0": (
         ("model.head=psp", "model.head_options={bins=[0,2]}"),
         ("model.head_options.bins", "[0, 2]", "at least 1"),
@@ -56,6 +62,35 @@ def test_refused(case: str, structseg_cli: Cli, tmp_path: Path) -> None:
         words=words,
         env={"PYTHONPATH": path},
     )
+
+
+class Evil:
+    """What a pickle could call when it is opened."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("evil"),))
+
+
+FILES: dict[str, tuple[str, str]] = {
+    "model.weights=evil.pth": ("evil.pth", "is a pickle of more than tensors, which could run code"),
+    "model.init_from=evil.pkl": ("evil.pkl", "is a pickle of more than tensors, which could run code"),
+    "model.init_from=cut.pth": ("cut.pth", "is cut off or damaged; copy it again"),
+    "model.weights=cut.safetensors": ("cut.safetensors", "is cut off or damaged; copy it again"),
+}
+
+
+@pytest.mark.parametrize("change", FILES)
+def test_bad_weight_files(change: str, structseg_cli: Cli, tmp_path: Path) -> None:
+    torch.save({"state_dict": {"conv1.weight": torch.zeros(2)}, "evil": Evil()}, tmp_path / "evil.pth")
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Evil()))
+    torch.save({"conv1.weight": torch.zeros(99)}, tmp_path / "cut.pth")
+    save_file({"conv1.weight": torch.zeros(99)}, tmp_path / "cut.safetensors")
+    for name in ("cut.pth", "cut.safetensors"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-50])
+    words = ("train", "scenes_ce", *TINY_SCENES, change, "--out")
+    line = refused(structseg_cli, *words, tmp_path / "run", out=tmp_path / "run", words=FILES[change])
+    assert line.isprintable()
+    assert not (tmp_path / "evil").exists()
 
 
 NETS = """

@@ -9,19 +9,23 @@ import errno
 import hashlib
 import io
 import json
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import listing
+from support import ROOT, listing, refused
 
 from structseg import build, runs
 from structseg.cli.download import download as command
@@ -619,6 +623,55 @@ def test_a_size_that_nobody_says_is_not_known(server: Server, change: dict[str, 
     assert (
         with_announced_sizes(replace(server.entry(), files=(known, File(server.address)))).said_size == "over 5 bytes"
     )
+
+
+COMMAND = """
+import sys
+import structseg.data.download
+from structseg.cli import main
+from structseg.data.download.catalogue import Entry, File
+
+entry = Entry("made_up", "a test", "none", "nowhere", files=(File(sys.argv.pop(1), sha256=sys.argv.pop(1)),))
+structseg.data.download.SETS += (entry,)
+main()
+"""
+
+
+def in_a_process(server: Server, sha256: str, *args: str | Path, **_: Any) -> subprocess.CompletedProcess[str]:
+    """The command as a user runs it, with an entry more in the catalogue."""
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND, f"{server.address}/set.bin", sha256, *map(str, args)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.smoke
+def test_a_wrong_hash_through_the_command(server: Server, tmp_path: Path) -> None:
+    cli, out = partial(in_a_process, server, "0" * 64), tmp_path / "out"
+    out.mkdir()  # its own folder stays, and nothing in it
+    refused(cli, "download", "made_up", "--yes", "--out", out, out=out, words=(server.address, "not 0000", "removed"))
+
+
+@pytest.mark.smoke
+def test_a_cut_line_through_the_command(server: Server, tmp_path: Path) -> None:
+    words = (server, server.sha256, "download", "made_up", "--yes", "--out", tmp_path)
+    server.cut = 300_000
+    done = in_a_process(*words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert f"{server.address}/set.bin: cut off after 300 kB of 1.0 MB" in line
+    assert "run again to go on" in line
+    assert not (tmp_path / "set.bin").exists()
+    server.cut = 0
+    assert in_a_process(*words).returncode == 0
+    assert server.asked == [None, "bytes=300000-"]
+    assert names(tmp_path) == {"set.bin", "set.bin.sha256"}
 
 
 # ------------------------------------------------------------------------------------------------ the catalogue

@@ -116,7 +116,9 @@ def test_what_is_not_there(run: Path, tmp_path: Path) -> None:
 
 def test_weights_without_their_folder(run: Path) -> None:
     (run / runs.CONFIG).unlink()
-    fails(run / runs.MODEL, "config.toml is missing")
+    fails(run / runs.MODEL, "config.toml is missing", "restore it")
+    save_weights(network(), run / "converted.safetensors", {"converted": "old.ckpt, tf, pspnet"})
+    fails(run / "converted.safetensors", "holds weights alone", "model.init_from=", "give that run")
 
 
 def test_a_damaged_label_table(run: Path) -> None:

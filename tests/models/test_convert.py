@@ -228,7 +228,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "absent": ({"old": "absent.ckpt"}, "there is neither this file nor absent.ckpt.index"),
     "the file itself": ({"old": "old.safetensors", "new": "old.safetensors"}, "is the old file"),
     "in the way": ({"new": "evil.pth/new.safetensors"}, "evil.pth"),
-    "pickle": ({"source": "timm", "model": "resnet", "old": "evil.pth", "options": {}}, "not a whole .safetensors or"),
+    "pickle": (
+        {"source": "timm", "model": "resnet", "old": "evil.pth", "options": {}},
+        "is a pickle of more than tensors",
+    ),
     "pickle as tf": ({"old": "evil.pth"}, "not a whole checkpoint of TensorFlow"),
 }
 
