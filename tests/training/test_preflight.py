@@ -149,5 +149,5 @@ def test_a_kernel_is_held_against_the_cells_that_its_term_sees() -> None:
         read("scenes_ce", (*tiny, "model.head_options={}", "data.workers=0", loss % at)) for at in ("target", "head")
     )
     prepare(at_target, device="cpu")
-    with pytest.raises(ConfigError, match=r"finds nothing on the 2x2 cells"):
+    with pytest.raises(ConfigError, match=r"kernel size 7 does not fit the 2x2 cells"):
         prepare(at_head, device="cpu")

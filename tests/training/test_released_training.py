@@ -29,6 +29,7 @@ RELEASED = (
     "model.head_options={}",
     "data.geometry=released",
     "data.crop=[48,48]",
+    "losses.adaptive_affinity_field.options={kernel_sizes=[3,5]}",  # 6x6 cells
     "data.workers=0",
     "data.options={size=[48,64],train=2,val=1,test=1}",
     "inference.tiling=released",
