@@ -145,7 +145,6 @@ WRONG_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "not key=value": (("scenes_ce", "optim.steps"), ("optim.steps", "key=value")),
     "even kernel": (("scenes_aaf", "losses.1.options={kernel_sizes=[4]}"), ("4", "odd")),
     "batch of one": (("scenes_ce", "optim.batch=1"), ("model", "optim.batch = 1", "larger batch")),
-    "crop that does not fit the stride": (("scenes_ce", "data.crop=[30,32]"), ("data.crop", "[30, 32]", "4")),
     "wrong type inside options": (("scenes_aaf", "losses.1.options={margin='x'}"), ("losses.1", "margin")),
     "too few class weights": (("scenes_ce", "losses.0.options={class_weights=[1,2]}"), ("losses.0", "class_weights")),
     "the ignore id is the data's": (("scenes_ce", "losses.0.options={ignore_index=3}"), ("ignore_index",)),
