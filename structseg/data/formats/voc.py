@@ -71,13 +71,16 @@ class VOC:
 
     def splits(self) -> tuple[str, ...]:
         """Those of the lists, and `train_aug` where its parts lie there; `all` without lists."""
-        lists = self._lists()
+        return self._splits(self._lists())
+
+    def _splits(self, lists: Mapping[str, Path]) -> tuple[str, ...]:
         augmented = self.base / MASKS[1]
         formed = [TRAIN_AUG] if VAL in lists and augmented in self.masks and augmented.is_dir() else []
         return tuple(sorted({*lists, *formed})) or (ALL,)
 
     def items(self, split: str) -> tuple[Item, ...]:
-        lists, known = self._lists(), self.splits()
+        lists = self._lists()
+        known = self._splits(lists)
         if split not in known and split == TRAIN_AUG:
             raise DataError(
                 f"{self.lists}: there is no {split}.txt, and to form this split there must be {VAL}.txt and "
