@@ -270,6 +270,15 @@ def test_seeds_of_one_configuration_are_one_row(make_run: MakeRun) -> None:
     assert states(comparison)["3 seeds per run"] == "yes"
 
 
+def test_runs_of_an_older_version_stand_in_one_row_with_new_ones(make_run: MakeRun) -> None:
+    runs = [make_run(f"ce_s{seed}", amount=3, seed=seed) for seed in range(2)]
+    newer = runs[1] / "config.toml"
+    newer.write_text(newer.read_text() + "\n[evaluation]\nthin = false\n")
+    assert [len(row.runs) for row in compare(runs).rows] == [2]
+    newer.write_text(newer.read_text().replace("thin = false", "thin = true"))
+    assert [len(row.runs) for row in compare(runs).rows] == [1, 1]
+
+
 def test_unequal_numbers_of_seeds(make_run: MakeRun) -> None:
     runs = [make_run("ce"), *(make_run(f"aaf_s{seed}", losses=AAF, amount=1, seed=seed) for seed in range(2))]
     comparison = compare(runs)
