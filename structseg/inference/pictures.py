@@ -17,7 +17,7 @@ from structseg import runs
 from structseg.data.fingerprint import spread
 from structseg.types import Item, Sample, UInt8
 
-WIDTH = 384  # pixels, at most
+WIDTH, HEIGHT = 384, 1536  # pixels, at most
 
 
 class Pictures:
@@ -32,7 +32,8 @@ class Pictures:
         if sample.name not in self._chosen or sample.target is None:
             return
         height, width = prediction.shape
-        size = (min(width, WIDTH), max(1, round(height * min(width, WIDTH) / width)))  # width, height
+        reduce = min(1.0, WIDTH / width, HEIGHT / height)
+        size = (max(1, round(width * reduce)), max(1, round(height * reduce)))
         self._kept.append(
             (
                 sample.name,

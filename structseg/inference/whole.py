@@ -15,6 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from structseg.errors import CheckpointError
 from structseg.models.layers.tf1 import legacy_resize, legacy_resize_and_more
 from structseg.models.segmenter import as_output
 
@@ -28,11 +29,17 @@ def logits(model: nn.Module, image: Tensor, *, precision: str = "float32") -> Te
     """RGB (B,3,H,W), 0..255 -> float32 logits (B,C,h,w) at the model's own stride.
 
     `model` is any module that `as_output` understands. A model of one logit is a sigmoid: (B,2,h,w), background (0) and
-    foreground. With precision "bfloat16" the network runs under autocast, but for the last layer of our heads.
+    foreground. With precision "bfloat16" the network runs under autocast, but for the last layer of our heads. Raises
+    CheckpointError where it gives NaN or infinity: a map made of that would look like an answer.
     """
     image = image.contiguous(memory_format=torch.channels_last)  # what convolutions on processors like best
     with torch.autocast(image.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         found = as_output(model(image)).logits.float().contiguous()  # softmax is slow on channels last
+    if not found.isfinite().all():
+        raise CheckpointError(
+            "the model gives NaN or infinity: its training diverged or its weights are damaged; take another "
+            "checkpoint, or train again with a lower optim.lr"
+        )
     if found.shape[1] == 1:
         found = torch.cat([torch.zeros_like(found), found], 1)  # softmax of (0, x) is sigmoid of x
     return found

@@ -194,15 +194,16 @@ def test_a_folder_holds_counts_that_add_up(tmp_path: Path) -> None:
     assert read_image(tmp_path / "pictures" / rows[1]["image"]).shape == (20, 31, 3)
 
 
-def test_wide_pictures_are_reduced(tmp_path: Path) -> None:
-    target = squares(100, 1000, cell=50)
+@pytest.mark.parametrize(("height", "width", "small_size"), [(100, 1000, (38, 384)), (6000, 20, (1536, 5))])
+def test_large_pictures_are_reduced(tmp_path: Path, height: int, width: int, small_size: tuple[int, int]) -> None:
+    target = squares(height, width, cell=50)
     data = Fixed(table(), [(paint(target), target)])
     evaluate(Predictor(Pointwise(), table()), data, "test", folder=tmp_path, pictures=4)
     for name in ("000.target.png", "000.prediction.png"):
         small = grey(tmp_path / "pictures" / name)
-        assert small.shape == (38, 384)
+        assert small.shape == small_size
         assert set(np.unique(small)) <= {0, 1, 2, 3}
-    assert read_image(tmp_path / "pictures" / "000.jpg").shape == (38, 384, 3)
+    assert read_image(tmp_path / "pictures" / "000.jpg").shape == (*small_size, 3)
 
 
 def test_bands_by_picture_are_kept_only_where_small(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from structseg.data.formats.camvid import CamVid
+from structseg.errors import CheckpointError
 from structseg.inference.whole import probabilities, resize
 from structseg.metrics import ConfusionMatrix
 from structseg.types import Output, UInt8
@@ -103,6 +104,15 @@ def test_any_kind_of_result(wrap: Callable[[Tensor], object]) -> None:
     logits = torch.randn(2, 3, 2, 2)
     found = probabilities(Constant(wrap(logits)), torch.zeros(2, 3, 5, 3))
     torch.testing.assert_close(found, resize(logits, (5, 3)).softmax(1))
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
+def test_numbers_that_are_none_make_no_map(classes: int, number: float) -> None:
+    logits = torch.zeros(1, classes, 2, 2)
+    logits[0, 0, 1, 1] = number
+    with pytest.raises(CheckpointError, match="the model gives NaN or infinity: its training diverged or its weights"):
+        probabilities(Constant(logits), torch.zeros(1, 3, 4, 4))
 
 
 def test_half_precision_ends_in_float32() -> None:
