@@ -41,7 +41,7 @@ LAW: dict[str, set[str]] = {
     "export": ZERO | ONE | TWO,
     "jobs": ZERO | ONE | TWO,
     "recipes": {"config", "errors"},
-    "report": {"types", "config", "runs", "errors", "metrics.scores", "metrics.bootstrap"},
+    "report": {"types", "runs", "errors", "metrics.scores", "metrics.bootstrap"},
     "study": ZERO | ONE | TWO | THREE | {"recipes", "report"},
     "serve": ZERO | ONE | TWO | {"report"},
     "cli": ZERO | ONE | TWO | THREE | {"recipes", "report", "study", "serve"},

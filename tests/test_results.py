@@ -1,4 +1,4 @@
-"""The tables of docs/results.md are those that `structseg compare` makes of the counts in docs/evidence."""
+"""The tables of docs/results.md are those that `structseg compare` makes of the scores and counts in docs/evidence."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from structseg.report import compare, markdown
 from structseg.report.read import read
 
 STUDIES = sorted(path for path in (ROOT / "docs" / "evidence").iterdir() if path.is_dir())
-RUNS = [run for study in STUDIES for run in sorted(study.iterdir())]
+WITHOUT_COUNTS = ("camvid_first",)  # theirs were lost: docs/evidence/README.md
+RUNS = [run for study in STUDIES if study.name not in WITHOUT_COUNTS for run in sorted(study.iterdir())]
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.name)
-def test_every_row_is_made_of_the_counts(study: Path) -> None:
-    made = markdown(compare(sorted(study.iterdir()), baseline="camvid_ce_0"))
+def test_every_row_is_made_of_the_runs(study: Path) -> None:
+    runs = sorted(study.iterdir())
+    baseline = next(run.name for run in runs if run.name.endswith("_ce_0"))
+    made = markdown(compare(runs, baseline=baseline))
     known = set((ROOT / "docs" / "results.md").read_text().splitlines())
     rows = [line for line in made.splitlines() if line.startswith("|")]
     assert [line for line in rows if line not in known] == []

@@ -324,7 +324,9 @@ def _incomparable(a: Row, b: Row) -> str:
 
 
 def _parts(metrics: dict[str, Any]) -> list[str]:
-    """What a score is a score of: the parts of the protocol line, and how borders were matched."""
+    """What a score is a score of: the parts of the protocol line, and how borders were matched. A CRF is no part: it
+    refines the answer, as a method does, not how the answer is scored."""
     boundary = metrics.get("boundary") or {}
     parts = [part.strip() for part in re.split(r"·|;", str(metrics.get("protocol", "")))]
+    parts = [part for part in parts if not part.startswith(("no CRF", "dense CRF"))]
     return parts + [f"border {key} {boundary[key]}" for key in ("form", "tolerance") if key in boundary]

@@ -2,8 +2,8 @@
 
 First table: each row's mean and, over several seeds, ± the sample standard deviation. Second: the difference of each
 row from A, with the mean and deviation of the differences seed by seed, the 95 % interval over pictures (bootstrap over
-groups, seeds averaged), and how many seeds gained. Third: the same for the IoU of every class. Fourth: precision and
-recall of borders, and what it cost. Points out of 100.
+groups, seeds averaged), and how many seeds gained. Third: the IoU of every class, and where borders were counted the
+share of its borders that was found. Last: precision and recall of borders, and what it cost. Points out of 100.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ def markdown(comparison: Comparison) -> str:
     keys = columns(comparison)
     rows = [row for row in comparison.ordered if row.finished]
     names = comparison.b.classes
-    classes = {f"iou:{place}": name for place, name in enumerate(names)}
     lines = list(_table(["run", "seeds", *keys.values()], (_scores(row, keys) for row in rows)))
     others = [row for row in rows if comparison.a and row is not comparison.a]
     if comparison.a and others:
         a = comparison.a
         changes = ([f"{row.title} − {a.title}", *_differences(comparison, a, row, keys)] for row in others)
         lines += ["", *_table(["difference", *keys.values()], changes)]
-    lines += ["", *_table(["IoU", "seeds", *classes.values()], (_scores(row, classes) for row in rows))]
+    classes = {f"iou:{place}": name for place, name in enumerate(names)}
+    lines += ["", *_table(["IoU", "seeds", *names], (_scores(row, classes) for row in rows))]
+    if any((run.metrics.get("boundary") or {}).get("by_class") for row in rows for run in row.runs):
+        lines += ["", *_table(["border recall", "seeds", *names], (_recalls(row, names) for row in rows))]
     lines += ["", *_table(["cost", "border precision", "border recall", *_COSTS], map(_costs, rows))]
     protocol = str(comparison.b.run.metrics.get("protocol", ""))
     return "\n".join([*lines, "", protocol, ""]) if protocol else "\n".join([*lines, ""])
@@ -44,6 +46,12 @@ def _table(titles: Sequence[str], rows: Iterator[list[str]]) -> Iterator[str]:
 
 def _scores(row: Row, keys: Mapping[str, str]) -> list[str]:
     return [row.title, _seeds(row), *(_mean(_by_seed(row, key).values()) for key in keys)]
+
+
+def _recalls(row: Row, names: Sequence[str]) -> list[str]:
+    borders = [(run.metrics.get("boundary") or {}).get("by_class") or {} for run in row.runs]
+    each = ([found[name]["recall"] for found in borders if name in found] for name in names)
+    return [row.title, _seeds(row), *(_mean(share for share in shares if share is not None) for shares in each)]
 
 
 def _costs(row: Row) -> list[str]:

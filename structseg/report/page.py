@@ -24,7 +24,7 @@ from structseg.report import curves, pictures, trust, verdict
 from structseg.report.compare import FEW_ROWS, SUMMARY, Comparison, Pair, Row, thin_classes
 from structseg.report.patches import patches
 from structseg.report.resample import DRAWS
-from structseg.report.settings import differing, settings
+from structseg.report.settings import differing, flat
 from structseg.report.table import COLUMNS, columns
 from structseg.report.verdict import points, signed
 
@@ -288,7 +288,7 @@ def _parameters(count: int) -> str:
 def _details(comparison: Comparison) -> dict[str, Any]:
     rows = comparison.rows
     changed = differing([row.run.config for row in rows])
-    everything = {key for row in rows for key in settings(row.run.config)}
+    everything = {key for row in rows for key in flat(row.run.config)}
     return {
         "differences": changed,
         "equal": len(everything) - len(changed),

@@ -1,41 +1,26 @@
 """In which keys do configurations differ?
 
 A configuration is laid out flat: `optim.lr` -> "0.01". The list of losses becomes one key `losses` with names and
-weights and one key `losses.NAME` for each loss with its options, so that adding a loss moves no other key. A run made
-by a version that did not know a key yet has its default, so runs of several versions can stand in one row.
+weights and one key `losses.NAME` for each loss with its options, so that adding a loss moves no other key.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
-
-from structseg.config import Config, to_toml
 
 HARMLESS = ("seed", "recipe", "log_every", "save_every", "data.workers", "evaluation.pictures")  # decide no score
 LOSS_KEYS = ("losses", "optim.loss_lr")  # what belongs to the loss: everything below these
 
 
-def settings(config: dict[str, Any]) -> dict[str, str]:
-    """Dotted key -> value as text, of every key that there is."""
-    return _defaults() | _flat(config)
-
-
-@cache
-def _defaults() -> dict[str, str]:
-    table = tomllib.loads(to_toml(Config()))
-    return _flat({key: value for key, value in table.items() if key != "losses"})
-
-
-def _flat(config: dict[str, Any]) -> dict[str, str]:
+def flat(config: dict[str, Any]) -> dict[str, str]:
+    """Dotted key -> value as text."""
     keys: dict[str, str] = {}
     for key, value in config.items():
         if key == "losses" and isinstance(value, list):
             keys |= _losses(value)
         elif isinstance(value, dict):
-            keys |= {f"{key}.{below}": text for below, text in _flat(value).items()}
+            keys |= {f"{key}.{below}": text for below, text in flat(value).items()}
         else:
             keys[key] = _text(value)
     return keys
@@ -43,7 +28,7 @@ def _flat(config: dict[str, Any]) -> dict[str, str]:
 
 def differing(configs: Sequence[dict[str, Any]]) -> dict[str, tuple[str | None, ...]]:
     """Key -> its value in each configuration, for keys that are not the same in all; None where it is absent."""
-    tables = [settings(config) for config in configs]
+    tables = [flat(config) for config in configs]
     keys = dict.fromkeys(key for table in tables for key in table)
     values = {key: tuple(table.get(key) for table in tables) for key in keys}
     return {key: row for key, row in values.items() if len(set(row)) > 1}
@@ -54,8 +39,8 @@ def is_loss(key: str) -> bool:
 
 
 def without_seed(config: dict[str, Any]) -> dict[str, str]:
-    """What runs of one row share: the settings less its seed and what decides no score."""
-    return {key: text for key, text in settings(config).items() if key not in HARMLESS}
+    """What runs of one row share: the flat configuration less its seed and what decides no score."""
+    return {key: text for key, text in flat(config).items() if key not in HARMLESS}
 
 
 def _losses(terms: list[dict[str, Any]]) -> dict[str, str]:

@@ -159,9 +159,8 @@ def write_run(
         found, matched, true, recalled = borders.sum(0).T.astype(float)
         precision, recall = matched / np.maximum(found, 1), recalled / np.maximum(true, 1)
         f = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
-        by_class = {
-            name: {"precision": 0.0, "recall": 0.0, "f": float(v)} for name, v in zip(labels.names, f, strict=True)
-        }
+        shares = zip(labels.names, precision, recall, f, strict=True)
+        by_class = {name: {"precision": float(p), "recall": float(r), "f": float(v)} for name, p, r, v in shares}
         scores["boundary"] = {"f": float(f.mean()), "form": "distance", "tolerance": 1, "by_class": by_class}
     if "trimap" not in without:
         arrays["trimap"] = np.array(bands)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -224,6 +225,22 @@ def test_other_protocols_are_not_compared(make_run: MakeRun) -> None:
     assert {comparison.mark(row, "miou") for row in comparison.rows} == {""}
 
 
+def test_a_crf_on_top_is_compared_as_a_method(make_run: MakeRun) -> None:
+    plain, refined = make_run("ce"), make_run("crf", amount=1)
+    settings = refined / "config.toml"
+    settings.write_text(settings.read_text() + "\n[inference]\ncrf = true\n")
+    metrics = json.loads((refined / "metrics.json").read_text())
+    metrics["protocol"] = metrics["protocol"].replace("no CRF", "dense CRF of 10 steps, gaussian 3 3")
+    metrics["seconds"] *= 3
+    (refined / "metrics.json").write_text(json.dumps(metrics))
+    comparison = compare([plain, refined])
+    assert comparison.pair
+    assert comparison.pair.state == "paired"
+    assert comparison.pair.get("miou").value == pytest.approx(metrics["miou"] - read(plain).metrics["miou"])
+    assert states(comparison)["Only inference.crf differs"] == "yes"
+    assert verdict.cost(comparison.pair).endswith("inference takes 200\u00a0% longer.")
+
+
 def test_other_border_matching_is_not_compared(make_run: MakeRun) -> None:
     first, second = make_run("ce"), make_run("aaf", losses=AAF)
     path = second / "metrics.json"
@@ -268,15 +285,6 @@ def test_seeds_of_one_configuration_are_one_row(make_run: MakeRun) -> None:
     means = [row.value("miou") for row in comparison.rows]
     assert comparison.pair.get("miou").value == pytest.approx(means[1] - means[0])
     assert states(comparison)["3 seeds per run"] == "yes"
-
-
-def test_runs_of_an_older_version_stand_in_one_row_with_new_ones(make_run: MakeRun) -> None:
-    runs = [make_run(f"ce_s{seed}", amount=3, seed=seed) for seed in range(2)]
-    newer = runs[1] / "config.toml"
-    newer.write_text(newer.read_text() + "\n[evaluation]\nthin = false\n")
-    assert [len(row.runs) for row in compare(runs).rows] == [2]
-    newer.write_text(newer.read_text().replace("thin = false", "thin = true"))
-    assert [len(row.runs) for row in compare(runs).rows] == [1, 1]
 
 
 def test_unequal_numbers_of_seeds(make_run: MakeRun) -> None:

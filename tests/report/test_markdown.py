@@ -31,7 +31,7 @@ def points(value: float) -> str:
 def test_means_and_differences_over_seeds(make_run: MakeRun) -> None:
     first = [make_run(f"ce_s{seed}", amount=3, seed=seed) for seed in range(3)]
     second = [make_run(f"aaf_s{seed}", losses=AAF, amount=1, seed=seed) for seed in range(3)]
-    scores, changes, classes, costs = tables(markdown(compare([*first, *second])))
+    scores, changes, classes, recalls, costs = tables(markdown(compare([*first, *second])))
     a, b = ([read(run).metrics["miou"] for run in runs] for runs in (first, second))
     column = scores[0].index("mIoU")
     assert scores[1][:2] == ["Cross-entropy", "0 1 2"]
@@ -43,11 +43,16 @@ def test_means_and_differences_over_seeds(make_run: MakeRun) -> None:
     assert [row[0] for row in costs] == ["cost", "Cross-entropy", "+ Adaptive (AAF)"]
     poles = [read(run).metrics["iou"]["pole"] for run in first]
     assert classes[1][classes[0].index("pole")].startswith(points(statistics.fmean(poles)))
+    found = [read(run).metrics["boundary"]["by_class"]["pole"]["recall"] for run in first]
+    assert recalls[0][0] == "border recall"
+    assert recalls[1][recalls[0].index("pole")].startswith(points(statistics.fmean(found)))
 
 
 def test_one_run_has_no_differences(make_run: MakeRun) -> None:
     text = markdown(compare([make_run("ce")]))
-    assert [table[0][0] for table in tables(text)] == ["run", "IoU", "cost"]
+    assert [table[0][0] for table in tables(text)] == ["run", "IoU", "border recall", "cost"]
+    without = markdown(compare([make_run("plain", without=("boundary",))]))
+    assert [table[0][0] for table in tables(without)] == ["run", "IoU", "cost"]
     assert "±" not in text
     assert text.rstrip().endswith(read(make_run("again")).metrics["protocol"])
 
@@ -70,4 +75,4 @@ def test_precision_recall_and_cost(make_run: MakeRun) -> None:
 def test_the_command_writes_them(make_run: MakeRun, structseg_cli: Cli, tmp_path: Path) -> None:
     done = structseg_cli("compare", make_run("ce"), make_run("aaf", losses=AAF), "--markdown", "out.md")
     assert done.returncode == 0, done.stderr
-    assert len(tables((tmp_path / "out.md").read_text())) == 4
+    assert len(tables((tmp_path / "out.md").read_text())) == 5
