@@ -43,7 +43,7 @@ def predict(
     if ids not in ("class", "raw"):
         raise typer.BadParameter(f"--ids {ids}: write class or raw")
     differences = [str(word) for word in files if "=" in word.name and not word.exists()]
-    pictures = find_pictures(word for word in files if str(word) not in differences)
+    pictures = find_pictures((word for word in files if str(word) not in differences), without=out)
     check_writable(out)
     network = load(model, device=device)
     if ids == "raw":

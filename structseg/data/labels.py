@@ -340,12 +340,10 @@ def _stray(raw: NDArray[Any], labels: Labels, path: Path | str, *, colours: bool
     listed = ", ".join(f"{name} ({counts[i]} pixels)" for name, i in zip(names, first, strict=True))
     more = f" and {len(values) - 5} more" if len(values) > 5 else ""
     what = ("colour" if colours else "value") + ("s" if len(values) > 1 else "")
+    them = "them" if len(values) > 1 else "it"
+    advice = f"add {them}, or list {them} under ignore"
     if not colours and {int(value) for value in values} <= _brightnesses(labels):
-        return DataError(
-            f"{path}: {what} {listed}{more} not in the label table {labels.source}, but brightnesses of its colours: "
-            f"a palette or colour mask was converted to grey; use the mask as it was before"
+        advice += (
+            "; if a palette or colour mask was converted to grey (its colours have such brightnesses), use that one"
         )
-    return DataError(
-        f"{path}: {what} {listed}{more} not in the label table {labels.source}; "
-        f"add {'them' if len(values) > 1 else 'it'}, or list {'them' if len(values) > 1 else 'it'} under ignore"
-    )
+    return DataError(f"{path}: {what} {listed}{more} not in the label table {labels.source}; {advice}")

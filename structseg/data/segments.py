@@ -26,7 +26,10 @@ def to_mask(segmentation: Any, size: tuple[int, int], where: str) -> Mask:
     if isinstance(segmentation, dict):
         return _from_runs(segmentation, size, where)
     if not isinstance(segmentation, list) or not segmentation:
-        raise DataError(f"{where}: a segmentation is a list of polygons or run lengths, not {segmentation!r:.60}")
+        raise DataError(
+            f"{where}: a segmentation is a list of polygons or run lengths, not {segmentation!r:.60}; an object with a "
+            "box alone has no mask: take it out"
+        )
     mask = np.zeros(size, bool)
     for polygon in segmentation:
         fill(_points(polygon, size, where), mask)
@@ -81,7 +84,7 @@ def _corners(points: NDArray[np.float64], size: tuple[int, ...]) -> tuple[tuple[
 def _from_runs(segmentation: dict[str, Any], size: tuple[int, int], where: str) -> Mask:
     counts = segmentation.get("counts")
     runs = decode(counts, where) if isinstance(counts, str) else counts
-    if tuple(segmentation.get("size", ())) != size:
+    if segmentation.get("size") != list(size):
         raise DataError(f"{where}: run lengths of size {segmentation.get('size')}, but the picture has {list(size)}")
     if (
         not isinstance(runs, list)

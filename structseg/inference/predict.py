@@ -74,9 +74,9 @@ def predict_files(
     return _run(predictor, _read(items, _limits(model)), probabilities=probabilities)
 
 
-def find_pictures(given: Iterable[Path | str]) -> tuple[Item, ...]:
+def find_pictures(given: Iterable[Path | str], *, without: Path | None = None) -> tuple[Item, ...]:
     """The picture files among `given` files and below `given` folders, in the given order, each once; links are
-    followed, and hidden files left out.
+    followed, and hidden files and what lies below `without`, where earlier results are, left out.
 
     Raises DataError for what is not there, a folder without pictures, and two files of one name.
     """
@@ -88,17 +88,19 @@ def find_pictures(given: Iterable[Path | str]) -> tuple[Item, ...]:
         raise DataError("no picture to predict; give files or folders")
     root = Path(os.path.commonpath([path if path.is_dir() else path.parent for path in paths]))
     named: dict[str, Path] = {}
-    for path in chain.from_iterable(map(_below, paths)):
+    for path in chain.from_iterable(_below(path, without and without.absolute()) for path in paths):
         name = path.relative_to(root).with_suffix("").as_posix()
         if named.setdefault(name, path) != path:
             raise DataError(f"{path} and {named[name]} would both be saved as {name}; predict them one by one")
     return tuple(Item(name, path, index=index) for index, (name, path) in enumerate(named.items()))
 
 
-def _below(path: Path) -> list[Path]:
+def _below(path: Path, without: Path | None) -> list[Path]:
     if not path.is_dir():
         return [path]
     found = sorted(file for file in files_below(path) if file.suffix.lower() in SUFFIXES)
+    if without and path in without.parents:
+        found = [file for file in found if not file.is_relative_to(without)]
     if not found:
         raise DataError(f"{path}: no picture in it or below (looked for {' '.join(sorted(SUFFIXES))})")
     return found

@@ -20,6 +20,7 @@ from structseg.metrics.borders import TRUE, Borders, find_borders
 from structseg.metrics.confusion import BYTE, confusion
 
 DISTANCES = (1, 2, 4, 8, 16, 32)
+MOST = 255  # distances; a ring is a byte
 Counts = NDArray[np.int64]
 
 
@@ -45,6 +46,8 @@ def check_distances(distances: Sequence[float]) -> None:
     """Raise ConfigError unless distances ascend from above 0."""
     if not distances or list(distances) != sorted(set(distances)) or distances[0] <= 0:
         raise ConfigError(f"trimap distances are {tuple(distances)}; give ascending pixels above 0, e.g. {DISTANCES}")
+    if len(distances) > MOST:
+        raise ConfigError(f"{len(distances)} trimap distances are given; at most {MOST} are counted at once")
 
 
 def ring_counts(

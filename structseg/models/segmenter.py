@@ -97,9 +97,7 @@ class Segmenter(Normalised):
         Without it the convolutions of SAME padding shift with the parity of every level's size: EfficientNet-Lite0
         trained on crops of 128x160 lost 8 points of mIoU on CamVid at 180x240.
         """
-        coarse = self.backbone.strides[-1] if self.pad else 1
-        below, right = -image.shape[-2] % coarse, -image.shape[-1] % coarse
-        return F.pad(image, (0, right, 0, below), mode="replicate") if below or right else image
+        return _continued(image, self.backbone.strides[-1] if self.pad else 1)
 
     def train(self, mode: bool = True) -> Segmenter:
         super().train(mode)
@@ -115,9 +113,12 @@ class Segmenter(Normalised):
 class Outside(Normalised):
     """Any module that maps normalised pictures to logits: smp's, Hugging Face's, torchvision's, your own.
 
-    `mean` and `std` are what the module was trained with, for RGB on the 0..255 scale.
+    `mean` and `std` are what the module was trained with, for RGB on the 0..255 scale. Most decoders want sides that
+    are multiples of 32, so the module is shown pictures that are continued to such, and what it says beyond the picture
+    is cut off.
     """
 
+    multiple = 32
     head_modules: tuple[nn.Module, ...] = ()  # unknown: all of it is trained at one learning rate
 
     def __init__(self, module: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -126,7 +127,23 @@ class Outside(Normalised):
 
     def forward(self, image: Tensor) -> Output:
         """RGB (B,3,H,W), 0..255 -> Output of whatever the module returns."""
-        return as_output(self.module(self.normalise(image)))
+        whole = _continued(self.normalise(image), self.multiple)
+        found = as_output(self.module(whole))
+        height, width = image.shape[-2:]
+        whole_height, whole_width = whole.shape[-2:]
+
+        def cut(array: Tensor) -> Tensor:
+            rows, columns = array.shape[-2:]
+            return array[..., : -(-rows * height // whole_height), : -(-columns * width // whole_width)]
+
+        features = None if found.features is None else cut(found.features)
+        return Output(cut(found.logits), tuple(map(cut, found.aux)), features)
+
+
+def _continued(image: Tensor, multiple: int) -> Tensor:
+    """(B,3,H,W) with its right and lower border repeated until both sides are multiples."""
+    below, right = -image.shape[-2] % multiple, -image.shape[-1] % multiple
+    return F.pad(image, (0, right, 0, below), mode="replicate") if below or right else image
 
 
 def as_output(result: Any) -> Output:

@@ -99,6 +99,7 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     scored = [split for split in _splits(config) if split != config.data.train or split == split_of(config)]
     largest, classes = preflight.largest(scored), dataset.labels.num_classes
     refuse_too_large(largest, classes, config.inference, chosen, per_pixel=per_pixel)
+    _try_evaluation(config, model, largest)
     terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
     for place, term in enumerate(terms):
         _try_loss(place, term, output, config.data.crop)
@@ -143,6 +144,26 @@ def _try_model(config: Config, model: nn.Module, num_classes: int) -> tuple[Outp
         raise ConfigError(f"model: it gives logits of {count} pictures for a batch of {config.optim.batch}")
     first = Output(output.logits[:1], features=None if output.features is None else output.features[:1])
     return first, max(values, default=0) / (config.optim.batch * height * width)
+
+
+def _try_evaluation(config: Config, model: nn.Module, largest: tuple[int, int]) -> None:
+    """One picture through a copy of the model in evaluation mode: pictures have other sizes than crops, which is best
+    known before the training. It is little larger than a crop, and cut as the largest picture is by any stride."""
+    tile = config.inference.tile
+    height, width = (
+        min(tile, side) if tile else crop + (side - crop) % 64
+        for side, crop in zip(largest, config.data.crop, strict=True)
+    )
+    try:
+        with torch.no_grad():
+            copy.deepcopy(model).eval()(torch.zeros(1, 3, height, width))
+    except UserError:
+        raise
+    except Exception as error:  # whatever somebody's network does
+        raise ConfigError(
+            f"model: it fails on a picture of {height}x{width} ({first_line(error)}); pictures have sizes of their "
+            "own in evaluation: make it take any, or give one that it takes as inference.tile"
+        ) from error
 
 
 def _run_seconds(config: Config, forward: float, device: torch.device) -> float:

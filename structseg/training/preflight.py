@@ -7,7 +7,7 @@ broken, and `LEAST` of them are enough.
 
 The memory of evaluation is a lower bound, so that an error is certain and its absence is not: the most that one layer
 of the network reads and writes (B,D,h,w), or, where probabilities are made at the picture's own size (tiles, scales,
-mirror, accelerators), COPIES arrays (B,C,H,W) of them: logits, probabilities and one on the way.
+mirror), COPIES arrays (B,C,H,W) of them: logits, probabilities and one on the way; on accelerators logits alone, else.
 """
 
 from __future__ import annotations
@@ -131,10 +131,13 @@ def evaluation_memory(
     several = len(inference.scales) > 1 or inference.mirror or inference.crf or inference.longest > 0
     if device.type == "cpu" and not (inference.tile or several):
         return network
-    means = (inference.tile > 0) + several  # arrays of the whole picture on the CPU, or beside the logits
-    whole = 4 * classes * size[0] * size[1] * (1 if inference.tile else inference.batch)
-    crf = 4 * (LATTICES + 3 * classes) * size[0] * size[1] if inference.crf else 0
-    return max(network, COPIES * 4 * classes * pixels) + means * whole + crf
+    copies = COPIES if inference.tile or several else 1
+    beside = 0  # arrays of the whole picture; tiles are put together, and a CRF works, on the CPU
+    if device.type == "cpu" or not inference.tile:
+        beside += ((inference.tile > 0) + several) * classes * (1 if inference.tile else inference.batch)
+    if device.type == "cpu" and inference.crf:
+        beside += LATTICES + 3 * classes
+    return max(network, copies * 4 * classes * pixels) + beside * 4 * size[0] * size[1]
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -155,9 +158,12 @@ def _system_free() -> int | None:
 
 
 def _group_free() -> int | None:
-    """Of the control group of a container or a job, where it has a limit."""
-    limit, used = _text("/sys/fs/cgroup/memory.max").strip(), _text("/sys/fs/cgroup/memory.current").strip()
-    return int(limit) - int(used) if limit.isdigit() and used.isdigit() else None
+    """Of a container, where it has a limit; copies of files in memory, which the system gives back, count as free."""
+    limit, used = (_text(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
+    if not (limit.isdigit() and used.isdigit()):
+        return None
+    kinds = dict(line.split() for line in _text("/sys/fs/cgroup/memory.stat").splitlines())
+    return int(limit) - max(0, int(used) - int(kinds.get("inactive_file", 0)))
 
 
 def _text(path: str) -> str:

@@ -140,6 +140,13 @@ class Alone(Net):
         return super().forward(image)[:1]
 
 
+class Square(Net):
+    def forward(self, image):
+        if image.shape[-2:] != (32, 32):
+            raise ValueError("I want 32x32")
+        return super().forward(image)
+
+
 class Vector(nn.Module):
     def forward(self, logits, target):
         return logits.mean((1, 2, 3)).repeat(2)
@@ -160,6 +167,10 @@ OWN: dict[str, tuple[str, tuple[str, ...]]] = {
     "not made": ("model.name=my_code:Unmade", ("model.name: my_code:Unmade", "no weights here")),
     "frozen": ("model.name=my_code:Frozen", ("model: none of its weights",)),
     "lazy": ("model.name=my_code:Lazy", ("model: a lazy module",)),
+    "one size alone": (
+        "model.name=my_code:Square",
+        ("model: it fails on a picture of 48x64 (I want 32x32)", "make it take any", "inference.tile"),
+    ),
     "not to be copied": ("model.name=my_code:Uncopied", ("model: it fails", "deepcopy")),
     "one picture of two": ("model.name=my_code:Alone", ("model: it gives logits of 1 pictures for a batch of 2",)),
     "leaves": ("model.name=ends:Net", ("'ends:Net' cannot be found (stop)",)),

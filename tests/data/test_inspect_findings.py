@@ -291,7 +291,39 @@ def test_a_suggested_table_of_binary_and_of_colour_masks(tmp_path: Path) -> None
     assert [colour for colour, _ in read_labels(colour / "labels.toml").colours] == [(0, 0, 0), (0, 0, 142)]
 
 
+def test_a_suggested_table_of_a_palette_that_is_filled_up(tmp_path: Path) -> None:
+    good(tmp_path, table="")
+    for path in tmp_path.glob("masks/*/*.png"):
+        palette_mask = Image.fromarray(np.repeat(np.uint8([[0, 1, 2, 3]]), 8, axis=1).repeat(24, axis=0), mode="P")
+        palette_mask.putpalette([200, 0, 0, 255, 255, 255, 255, 255, 255])  # the rest is black
+        palette_mask.save(path)
+    found = look(tmp_path)
+    (tmp_path / "labels.toml").write_text(found.facts["suggestion"])
+    labels = read_labels(tmp_path / "labels.toml")
+    assert dict(labels.values) | {255: 255} == {0: 0, 1: 1, 2: 2, 3: 3, 255: 255}
+    assert labels.palette[:2] == ((200, 0, 0), (255, 255, 255))
+    assert len(set(labels.palette)) == 4
+
+
 # ------------------------------------------------------------------------------------------------ layouts
+
+
+def test_numbered_pictures_beside_a_table_are_somebodys_own(tmp_path: Path) -> None:
+    for number in range(3):
+        picture(tmp_path / f"images/{number:04d}.png", number)
+        mask(tmp_path / f"labels/{number:04d}.png")
+    assert look(tmp_path).facts["format"] == "gta5"
+    (tmp_path / "classes.txt").write_text(TABLE)
+    assert "3 pairs in images/ and labels/" in only(look(tmp_path), "no splits")
+
+
+def test_two_pictures_of_one_name_are_no_pair_more(tmp_path: Path) -> None:
+    for number in range(3):
+        picture(tmp_path / f"photos/p{number}.png", number)
+        mask(tmp_path / f"truth/p{number}.png")
+    picture(tmp_path / "photos/p1.bmp", 9)
+    (tmp_path / "classes.txt").write_text(TABLE)
+    assert "1 picture of 4 without a mask" in only(look(tmp_path), "no mask")
 
 
 def test_loose_pictures_and_masks_are_matched(tmp_path: Path) -> None:

@@ -250,6 +250,14 @@ def test_strays_are_named_and_counted(mask: np.ndarray, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_value_that_a_grey_copy_would_have_may_be_a_class_that_is_missing() -> None:
+    """0 and 255 under a table of black and white: the value is to be added, and nothing was converted."""
+    with pytest.raises(
+        DataError, match=r"value 255 \(1 pixels\).*; add it, or list it under ignore; if a .* converted"
+    ):
+        apply(np.array([[0, 255]], np.uint8), table(("a", "b"), {0: 0, 1: 1}, (((255, 255, 255), 1),)), "m.png")
+
+
 @pytest.mark.parametrize(
     "mask",
     [

@@ -64,6 +64,15 @@ def test_names(folder: Path) -> None:
     assert names(folder / "a", folder / "a" / "one.png") == ["one", "two"]
 
 
+def test_earlier_results_are_no_pictures(folder: Path) -> None:
+    save(folder / "predicted" / "index" / "a.png", squares(5, 5))
+    out = folder / "predicted"
+    assert [item.name for item in find_pictures([folder], without=out)] == ["a/one", "a/two", "b/one"]
+    assert [item.name for item in find_pictures([out / "index"], without=out)] == ["a"]  # asked for by name
+    with pytest.raises(DataError, match="no picture in it or below"):
+        find_pictures([folder / "predicted"], without=out / "index")
+
+
 def test_links_are_followed_and_hidden_files_left_out(folder: Path, tmp_path: Path) -> None:
     save(tmp_path / "elsewhere" / "far.png", squares(5, 5))
     (folder / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)

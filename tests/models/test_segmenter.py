@@ -188,6 +188,27 @@ def test_outside(kind: str) -> None:
     assert set(model.state_dict()) == {"module.conv.weight", "module.conv.bias"}
 
 
+class Joined(nn.Module):
+    """A decoder that joins what it enlarged with what came before, as U-Nets do: it fails on sides that are odd."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride_of_logits = stride
+
+    def forward(self, image: Tensor) -> Tensor:
+        small = image[..., ::2, ::2]
+        joined = torch.cat([small.repeat_interleave(2, -1).repeat_interleave(2, -2), image], 1)
+        return joined[..., :: self.stride_of_logits, :: self.stride_of_logits]
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+@pytest.mark.parametrize("size", [(32, 64), (33, 61), (1, 96), (45, 50)])
+def test_what_comes_from_outside_takes_any_size(size: tuple[int, int], stride: int) -> None:
+    image = torch.rand(1, 3, *size)
+    found = Outside(Joined(stride), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))(image).logits
+    assert torch.equal(found[:, 3:], image[..., ::stride, ::stride])  # every cell where it was
+
+
 @pytest.mark.parametrize("result", [None, "logits", {}, (), {"x": 3}, (None,), torch.zeros(2, 3), [torch.zeros(3)]])
 def test_outside_refuses_the_rest(result: Any) -> None:
     with pytest.raises(ConfigError, match=r"return logits \(B,C,h,w\)"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,6 +123,28 @@ def test_memory_of_evaluation_is_what_is_held() -> None:
     assert evaluation_memory((10_000, 10_000), 5, replace(plain, tile=50), CPU, per_pixel=7) < evaluation_memory(
         (10_000, 10_000), 5, plain, CPU, per_pixel=7
     )
+
+
+def test_memory_of_an_accelerator_holds_what_lies_on_it() -> None:
+    size, plain = (100, 200), InferenceConfig(batch=2)
+    pixels, cuda = 100 * 200, torch.device("cuda")
+
+    def need(**changes: Any) -> int:
+        return evaluation_memory(size, 5, replace(plain, **changes), cuda, per_pixel=7)
+
+    assert need() == 4 * max(7, 5) * 2 * pixels  # logits enlarged there, and no probabilities
+    assert need(mirror=True) == 4 * (3 * 5 * 2 * pixels + 2 * 5 * pixels)
+    assert need(mirror=True, tile=50, crf=True) == 4 * 3 * 5 * 2 * 50 * 50  # put together and refined on the processor
+
+
+def test_copies_of_files_in_a_containers_memory_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"max": "8000\n", "current": "7800\n", "stat": "anon 500\ninactive_file 7000\nactive_file 300\n"}
+    monkeypatch.setattr(preflight, "_text", lambda path: told.get(path.rpartition("memory.")[2], ""))
+    assert preflight.free_memory(CPU) == 8000 - 800
+    del told["stat"]
+    assert preflight.free_memory(CPU) == 200
+    told["max"] = "max\n"
+    assert preflight.free_memory(CPU) is None
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from structseg.types import Item, Sample, UInt8
 PLATE = 34  # raw value of licence plates, -1 in Cityscapes
 ALL = "all"  # the split where there are no lists
 NOT_LISTS = frozenset(("classes.txt", "labels.txt"))
+TABLES = ("labels.toml", *sorted(NOT_LISTS))  # beside which the set is somebody's own
 
 
 class GTA5:
@@ -54,8 +55,10 @@ class GTA5:
 
     @staticmethod
     def fits(root: Path) -> bool:
-        """images/ and labels/ with pictures in them that have numbers for names."""
-        return all(_begins_with_number(root / name) for name in ("images", "labels"))
+        """images/ and labels/ with pictures in them that have numbers for names, and no label table: it has none."""
+        return not any((root / name).is_file() for name in TABLES) and all(
+            _begins_with_number(root / name) for name in ("images", "labels")
+        )
 
     def splits(self) -> tuple[str, ...]:
         return tuple(sorted(self._lists())) or (ALL,)

@@ -108,7 +108,10 @@ def _keys(folder: Path, paths: list[Path]) -> dict[str, Path]:
     names = [stem.name for stem in stems]
     end = _common_end(names)
     plain = [(stem.parent / stem.name.removesuffix(end)).as_posix() for stem in stems]
-    return dict(zip(plain, paths, strict=True))
+    found: dict[str, Path] = {}
+    for key, path in zip(plain, paths, strict=True):
+        found[f"{key}{path.suffix}" if key in found else key] = path  # a second one of a name has no partner
+    return found
 
 
 def _common_end(names: list[str]) -> str:
@@ -130,7 +133,7 @@ def _one_folder(root: Path, name: str, paths: list[Path]) -> Loose:
         if marked != stem or (path.suffix.lower() == ".png" and _has_jpeg(path)):
             masks[marked] = path
         else:
-            images[stem] = path
+            images[f"{stem}{path.suffix}" if stem in images else stem] = path
     return _paired(images, masks, name, name) if masks else Loose({})
 
 

@@ -43,22 +43,25 @@ def _counted(looks: Sequence[Look]) -> Counter[int]:
 
 def _of_values(looks: Sequence[Look], root: Path) -> str:
     counts = _counted(looks)
-    values = sorted(value for value in counts if value <= MAX_VALUE)
+    values = sorted(value for value in counts if 0 <= value <= MAX_VALUE)
     void = [255] if len(values) > 2 and values[-1] == 255 and values[-2] < TAKEN_AS_VOID else []
     kept = [value for value in values if value not in void][:MOST_CLASSES]
+    if not kept:
+        return ""
     palette = _palette(looks)
     if not palette:
         palette = dict(enumerate(default_palette(max(kept) + 1 if max(kept) <= 255 else 0)))
-    spare = default_palette(len(kept))
+    spare = [colour for colour in default_palette(len(kept) + len(palette)) if colour not in palette.values()]
     names, source = _names(root, max(kept))
     head = [f"# Made from the values in {len(looks)} masks; check every name{source}."]
     head += ["ignore = [255]  # no label"] if void else []
-    rows = []
+    rows, drawn = [], set[Colour]()
     for place, value in enumerate(kept):
         name = names.get(value) or _plain(value, kept)
-        rows.append(
-            _class(name, palette.get(value, spare[place]), f"values = [{value}]", void=name.lower().split()[0] in VOID)
-        )
+        colour = palette.get(value, spare[place])
+        colour = spare[place] if colour in drawn else colour  # palettes are filled up with one colour
+        drawn.add(colour)
+        rows.append(_class(name, colour, f"values = [{value}]", void=name.lower().split()[0] in VOID))
     return "\n".join([*head, *rows]) + "\n"
 
 
