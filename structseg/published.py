@@ -11,12 +11,21 @@ from pathlib import Path
 
 from structseg import runs
 
+OURS = ("street",)  # in `weights/` of a checkout, not in the package
+
 
 def find(name: str) -> Path | None:
     """The folder of the published model `name`; None where there is none, or where `name` is a path that exists."""
     if Path(name).exists() or Path(name).name != name:
         return None
     return next((place / name for place in _places() if runs.is_run(place / name)), None)
+
+
+def where(name: str) -> str:
+    """Where a model of this name is to be had, as the end of an error line; no more than "" for a name not known."""
+    if name not in OURS:
+        return ""
+    return f"; it comes with a checkout of the repository: copy weights/{name} from one into {home()}"
 
 
 def names() -> tuple[str, ...]:

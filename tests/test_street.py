@@ -58,8 +58,12 @@ def test_the_package_alone_says_where_it_goes(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == (
         "error: street: no such run folder or weight file, nor a published model "
-        f"(here: none; the folder of one goes into {home})\n"
+        f"(here: none; the folder of one goes into {home}); it comes with a checkout of the repository: copy "
+        f"weights/street from one into {home}\n"
     )
+    done = python("-m", "structseg", "download", "street", "--out", "models")
+    assert done.returncode == 2
+    assert "there is no download 'street'; it comes with a checkout" in done.stderr
     assert not (tmp_path / "predicted").exists()
     shutil.copytree(FOLDER, home / "street")
     done = python("-c", "import structseg; print(structseg.__file__, structseg.load('street').labels.names[3])")

@@ -111,7 +111,10 @@ def _weight_file(path: Path, *, ema: bool) -> Path:
         return found[0]
     if not path.is_file():
         known = ", ".join(published.names()) or f"none; the folder of one goes into {published.home()}"
-        raise CheckpointError(f"{path}: no such run folder or weight file, nor a published model (here: {known})")
+        raise CheckpointError(
+            f"{path}: no such run folder or weight file, nor a published model (here: {known})"
+            f"{published.where(str(path))}"
+        )
     if path.suffix != ".safetensors":
         raise CheckpointError(f"{path} is not a .safetensors file; give a run folder or the weights inside one")
     return path

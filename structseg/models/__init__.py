@@ -20,7 +20,9 @@ __all__ = ["Outside", "Report", "Segmenter", "as_output", "build", "create", "lo
 def create(name: str, *, num_classes: int, preset: str = "default", **options: Any) -> nn.Module:
     """The published network `name`, a file of `models/nets`.
 
-    `preset="released"` is the network as its authors published it. Raises ConfigError for an unknown name or option.
+    `preset="released"` is the network as its authors published it, where ours differs. Raises ConfigError for an
+    unknown name or option.
     """
-    net: nn.Module = registry.create("models.nets", name, {"preset": preset, **options}, num_classes=num_classes)
+    given = options if preset == "default" else {"preset": preset, **options}
+    net: nn.Module = registry.create("models.nets", name, given, num_classes=num_classes)
     return net

@@ -62,8 +62,9 @@ def energy_of_probabilities(probabilities: ArrayLike, *, scale: float = 1.0, lea
     low, high = values.min(), values.max()
     if not (low >= -1e-3 and high <= 1 + 1e-3):  # also where one is NaN
         raise DataError(f"probabilities go from {low:.6g} to {high:.6g}; give finite ones from 0 to 1, not logits")
-    if not 0 < scale <= 1:
-        raise ConfigError(f"scale {scale!r} is not a number above 0 and up to 1")
+    for name, share in (("scale", scale), ("least", least)):
+        if not _is_finite(share) or not 0 < share <= 1:
+            raise ConfigError(f"{name} {share!r} is not a number above 0 and up to 1")
     if scale < 1:
         values = np.float32(scale) * values + np.float32((1 - scale) / len(values))
     return np.asarray(-np.log(np.clip(values, np.float32(least), 1)), np.float32)
@@ -79,9 +80,9 @@ def energy_of_labels(
     labels = np.asarray(labels)
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"labels are {labels.dtype} {labels.shape}; give class ids (H,W)")
-    if num_classes < 2:
-        raise ConfigError(f"num_classes is {num_classes}; a CRF needs two classes to choose from")
-    if not 0 < confidence < 1:
+    if not isinstance(num_classes, int) or num_classes < 2:
+        raise ConfigError(f"num_classes is {num_classes!r}; a CRF needs two classes or more to choose from")
+    if not _is_finite(confidence) or not 0 < confidence < 1:
         raise ConfigError(f"confidence {confidence!r} is not a number between 0 and 1")
     known = labels != ignore_index
     stray = labels[known & ((labels < 0) | (labels >= num_classes))]
@@ -205,8 +206,9 @@ def check_kernels(gaussian: Kernel | None, bilateral: Kernel | None) -> None:
     ):
         if kernel is None:
             continue
-        if len(kernel) != len(parts):
-            raise ConfigError(f"{name} {tuple(kernel)} of a dense CRF; give ({', '.join(parts)})")
+        if not isinstance(kernel, Sequence) or len(kernel) != len(parts):
+            shown = tuple(kernel) if isinstance(kernel, Sequence) else kernel
+            raise ConfigError(f"{name} {shown!r} of a dense CRF; give ({', '.join(parts)})")
         for part, value in zip(parts[:-1], kernel[:-1], strict=True):
             if not _is_finite(value) or value <= 0:
                 raise ConfigError(f"{name}: {part} {value!r} of a dense CRF is not a number above 0")
@@ -218,7 +220,10 @@ def _check_compatibility(name: str, value: Any) -> None:
         if not _is_finite(value) or value < 0:
             raise ConfigError(f"{name}: compatibility {value!r} of a dense CRF is not a number from 0 on")
         return
-    matrix = np.asarray(value)
+    try:
+        matrix = np.asarray(value)
+    except ValueError:  # rows of several lengths
+        matrix = np.zeros(0)
     if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or not np.isfinite(matrix).all():
         raise ConfigError(f"{name}: compatibility of a dense CRF; give a number or a finite matrix (C,C)")
 

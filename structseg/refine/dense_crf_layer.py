@@ -19,8 +19,9 @@ from structseg.refine.dense_crf import DenseCRF, Kernel, check_kernels, check_st
 class DenseCRFLayer(nn.Module):
     """logits (B,C,H,W) and pictures (B,3,H,W) uint8 RGB of the same size -> logits (B,C,H,W) after the CRF.
 
-    Their softmax is what `dense_crf` gives for the softmax of the logits. Options as there. The CRF has no weights of
-    its own; gradients flow to the logits, in their precision. The filter runs on the CPU, wherever the logits are.
+    Their softmax is what `DenseCRF.infer` gives for the energies -log softmax of the logits; `dense_crf` bounds these
+    at p = 1e-5, which leaves more to the CRF where the network is surer than that. Options as there. The CRF has no
+    weights of its own; gradients flow to the logits, in their precision. The filter runs on the CPU, wherever they are.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class DenseCRFLayer(nn.Module):
         if image.dtype != torch.uint8 or image.shape != (len(logits), 3, *logits.shape[2:]):
             shape = (len(logits), 3, *logits.shape[2:])
             raise DataError(f"the pictures are {image.dtype} {tuple(image.shape)}; give uint8 {shape} for these logits")
+        if not len(logits):
+            return logits
         return torch.stack([self._one(*pair) for pair in zip(logits, image.cpu(), strict=True)])
 
     def _one(self, logits: Tensor, image: Tensor) -> Tensor:

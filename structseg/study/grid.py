@@ -24,6 +24,7 @@ from structseg import recipes, runs
 from structseg.config import Config, parse_override, to_toml
 from structseg.console import duration
 from structseg.errors import ConfigError
+from structseg.training.machine import cores
 from structseg.training.parts import check_names
 from structseg.training.run import refuse_other_run
 
@@ -61,10 +62,27 @@ def _axis(text: str) -> tuple[str, tuple[str, ...]]:
     """`a.b=x,y` -> the key and its values; a comma within brackets or quotes separates nothing."""
     key, _ = parse_override(text)
     raw = text.partition("=")[2]
-    values = [value.strip() for value in re.findall(r"(?:\[[^\]]*\]|\{[^}]*\}|\"[^\"]*\"|[^,])+", raw)]
-    if not values:
+    values = _split(raw)
+    if not any(values):
         raise ConfigError(f"--over {text}: give one or more values with commas between them, e.g. seed=0,1,2")
     return key, tuple(values)
+
+
+def _split(text: str) -> list[str]:
+    """At commas that stand in no bracket and in no quotes; what is empty is a value, too."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if letter == "," and not (depth or quote):
+            parts.append("")
+            continue
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'" and (depth or not parts[-1].strip()):
+            quote = letter
+        else:
+            depth += (letter in "[{") - (letter in "]}")
+        parts[-1] += letter
+    return [part.strip() for part in parts]
 
 
 def _titles(keys: Sequence[str]) -> list[str]:
@@ -74,7 +92,7 @@ def _titles(keys: Sequence[str]) -> list[str]:
 
 
 def _label(title: str, value: str) -> str:
-    plain = re.sub(r"[^\w.]+", "-", value).strip("-")
+    plain = re.sub(r"[^\w.]+", "-", value).strip("-") or "none"
     return f"seed{plain}" if title == "seed" else f"{title}-{plain}"
 
 
@@ -111,7 +129,7 @@ def run(
 def _processes(waiting: Sequence[Trial], out: Path, jobs: int, device: str) -> Iterator[tuple[Trial, int]]:
     """Each trial with the exit code of its process, in the order in which they end."""
     queue, running = list(waiting), dict[subprocess.Popen[bytes], Trial]()
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, cores() // jobs)
     before = signal.signal(signal.SIGTERM, _stop)
     try:
         while queue or running:

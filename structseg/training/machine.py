@@ -71,14 +71,18 @@ def _numba() -> Check:
     return Check("numba", OK, f"{version} compiles, keeps loops in {folder}")
 
 
+def cores() -> int:
+    """How many this process may use, which a job or a container may have fewer of than the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _threads() -> Check:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads, policy = torch.get_num_threads(), os.environ.get("OMP_WAIT_POLICY", "not set")
-    text = f"{threads} of torch on {cores} cores, OMP_WAIT_POLICY {policy.lower()}"
-    if threads > cores:
-        return Check("threads", CAUTION, text, f"set OMP_NUM_THREADS={cores}, or threads wait for each other")
+    text = f"{threads} of torch on {cores()} cores, OMP_WAIT_POLICY {policy.lower()}"
+    if threads > cores():
+        return Check("threads", CAUTION, text, f"set OMP_NUM_THREADS={cores()}, or threads wait for each other")
     load = os.getloadavg()[0]
-    if load > 1.5 * cores:
+    if load > 1.5 * cores():
         return Check("threads", CAUTION, f"{text}, load {load:.1f}", "other work runs here: timings will be off")
     return Check("threads", OK, text)
 

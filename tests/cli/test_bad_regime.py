@@ -10,8 +10,12 @@ from support import TINY_SCENES, Cli, refused
 REGIME = "regime=adversarial_projection"
 CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "class count": ((REGIME, "regime_options.num_classes=3"), ("regime", "num_classes")),
-    "weight": ((REGIME, "regime_options.weight=-1"), ("regime_options", "weight = -1")),
+    "weight": ((REGIME, "regime_options.weight=-1"), ("regime_options: weight -1", "from 0 on")),
     "depth": ((REGIME, "regime_options.depth=0"), ("depth = 0",)),
+    "weight that is none": ((REGIME, "regime_options.weight=nan"), ("regime_options: weight nan", "from 0 on")),
+    "weight in words": ((REGIME, "regime_options.weight=much"), ("regime_options: weight 'much'", "from 0 on")),
+    "part of a channel": ((REGIME, "regime_options.width=1.5"), ("width = 1.5 is not a whole number",)),
+    "too deep": ((REGIME, "regime_options.depth=12"), ("depth = 12 is not a whole number from 1 to 8",)),
     "misspelt": ((REGIME, "regime_options.widht=8"), ("widht", "did you mean 'width'")),
     "unknown": (("regime=adversarial_projektion",), ("regime", "did you mean 'adversarial_projection'")),
     "rate": ((REGIME, "optim.discriminator_lr=0"), ("optim.discriminator_lr = 0",)),

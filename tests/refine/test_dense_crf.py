@@ -133,6 +133,9 @@ def test_energies() -> None:
     np.testing.assert_allclose(doubted, [1 / 6, 1 / 8 + 1 / 6, 1 / 2 + 1 / 6], rtol=1e-5)
     tensor = torch.from_numpy(probabilities)
     np.testing.assert_array_equal(energy_of_probabilities(tensor), energy_of_probabilities(probabilities))
+    for option in ({"scale": "a"}, {"scale": 0}, {"least": 0}, {"least": float("nan")}):
+        with pytest.raises(ConfigError, match="is not a number above 0 and up to 1"):
+            energy_of_probabilities(probabilities, **option)
 
 
 IMAGE = np.zeros((4, 5, 3), np.uint8)
@@ -152,6 +155,12 @@ BAD: dict[str, tuple[type[Exception], dict[str, Any], str]] = {
     "no width": (ConfigError, {"bilateral": (80.0, 0, 10.0)}, "bilateral: srgb 0 of a dense CRF"),
     "strength": (ConfigError, {"bilateral": (80.0, 13.0, -1.0)}, "bilateral: compatibility -1.0 of a dense CRF"),
     "one number": (ConfigError, {"gaussian": (3.0,)}, r"gaussian \(3.0,\) of a dense CRF; give \(sxy, compatibility\)"),
+    "a bare number": (ConfigError, {"gaussian": 3.0}, r"gaussian 3.0 of a dense CRF; give \(sxy, compatibility\)"),
+    "rows of several lengths": (
+        ConfigError,
+        {"gaussian": (3.0, [[1.0], [1.0, 2.0]])},
+        "gaussian: compatibility of a dense CRF; give a number or",
+    ),
     "words": (ConfigError, {"gaussian": (3.0, "much")}, "gaussian: compatibility of a dense CRF; give a number or"),
     "matrix": (ConfigError, {"gaussian": (3.0, np.eye(3))}, r"matrix is \(3, 3\), but there are 2 classes"),
     "nothing": (ConfigError, {"gaussian": None, "bilateral": None}, "needs a kernel"),

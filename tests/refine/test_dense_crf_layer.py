@@ -8,7 +8,7 @@ import torch
 from crf_cases import guess, scene
 
 from structseg.errors import ConfigError, DataError
-from structseg.refine import DenseCRFLayer, dense_crf
+from structseg.refine import DenseCRF, DenseCRFLayer, dense_crf
 
 OPTIONS = {"gaussian": (3.0, 3.0), "bilateral": (20.0, 30.0, 10.0)}
 
@@ -25,6 +25,24 @@ def test_it_is_the_function() -> None:
     for n in range(2):
         wanted = dense_crf(image[n].permute(1, 2, 0).numpy(), probabilities[n], steps=6, **OPTIONS)
         np.testing.assert_allclose(found[n].softmax(0).numpy(), wanted, rtol=0, atol=1e-4)
+
+
+def test_sure_logits_are_taken_as_they_are() -> None:
+    """A speck that the network is sure of: the function doubts it, for it bounds probabilities."""
+    image = torch.zeros(1, 3, 12, 12, dtype=torch.uint8)
+    logits = torch.zeros(1, 2, 12, 12)
+    logits[:, 0] = 30.0
+    logits[0, :, 6, 6] = torch.tensor([0.0, 30.0])
+    found = DenseCRFLayer(steps=5, **OPTIONS)(logits, image).softmax(1)[0]
+    crf = DenseCRF(image[0].permute(1, 2, 0).numpy(), **OPTIONS)
+    np.testing.assert_allclose(found, crf.infer(-logits[0].log_softmax(0), steps=5), rtol=0, atol=1e-4)
+    bounded = dense_crf(image[0].permute(1, 2, 0).numpy(), logits[0].softmax(0), steps=5, **OPTIONS)
+    assert found[1, 6, 6] > 0.5 > bounded[1, 6, 6]
+
+
+def test_no_pictures_give_none() -> None:
+    nothing = torch.zeros(0, 3, 8, 8)
+    assert DenseCRFLayer()(nothing, nothing.to(torch.uint8)).shape == (0, 3, 8, 8)
 
 
 @pytest.mark.parametrize("matrix", [False, True])

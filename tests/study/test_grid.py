@@ -14,7 +14,7 @@ import pytest
 from support import ROOT, TINY_SCENES, Cli, refused
 
 from structseg.errors import ConfigError
-from structseg.study.grid import trials
+from structseg.study.grid import _axis, trials
 
 TINY = (*TINY_SCENES, "data.workers=0")
 
@@ -42,6 +42,28 @@ def test_a_list_is_one_value() -> None:
     made = trials(["scenes_aaf"], [f"{key}=[3],[3,5],[3,5,7]"])
     assert [trial.config.losses[1].options["kernel_sizes"] for trial in made] == [[3], [3, 5], [3, 5, 7]]
     assert [trial.name for trial in made] == [f"scenes_aaf_kernel_sizes-{name}" for name in ("3", "3-5", "3-5-7")]
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ("a,b", ["a", "b"]),
+        (",x.pth", ["", "x.pth"]),
+        ("'a,b',\"c,d\"", ["'a,b'", '"c,d"']),
+        ("{a={b=1},c=2},{}", ["{a={b=1},c=2}", "{}"]),
+        ("[[1,2],[3,4]],[5]", ["[[1,2],[3,4]]", "[5]"]),
+        ("{a=\"x],y\"},{b='}'}", ['{a="x],y"}', "{b='}'}"]),
+        ("it's,well", ["it's", "well"]),
+    ],
+)
+def test_values_are_parted_at_commas_of_their_own(values: str, wanted: list[str]) -> None:
+    assert _axis(f"model.weights={values}") == ("model.weights", tuple(wanted))
+
+
+def test_nothing_is_a_value_and_has_a_name() -> None:
+    made = trials(["scenes_ce"], ["model.init_from=,a.safetensors"])
+    assert [trial.name for trial in made] == ["scenes_ce_init_from-none", "scenes_ce_init_from-a.safetensors"]
+    assert [trial.config.model.init_from for trial in made] == ["", "a.safetensors"]
 
 
 def test_keys_that_end_alike_are_written_out() -> None:

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from structseg import models
 from structseg.config import OptimConfig
+from structseg.errors import ConfigError
 from structseg.losses import CrossEntropy
 from structseg.models.nets.discriminator import Discriminator
 from structseg.training.loop import run
@@ -123,3 +125,9 @@ def test_the_discriminator_judges_any_size(size: tuple[int, int]) -> None:
 def test_the_discriminator_refuses_another_class_count() -> None:
     with pytest.raises(ValueError, match="judges 3 classes, but the map has 5"):
         Discriminator(num_classes=3)(torch.rand(1, 5, 32, 32))
+
+
+def test_the_discriminator_is_a_net_of_its_name() -> None:
+    assert isinstance(models.create("discriminator", num_classes=3, depth=2), Discriminator)
+    with pytest.raises(ConfigError, match="discriminator has no option 'preset'"):
+        models.create("discriminator", num_classes=3, preset="released")

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from structseg import runs
+from structseg import published, runs
 from structseg.data.download import transfer
 from structseg.data.download.catalogue import Entry, File, readable
 from structseg.data.download.public_sets import SETS
@@ -35,7 +35,8 @@ def find(name: str) -> Entry:
     """The entry of a name; raises ConfigError where there is none, DataError where it needs an account."""
     known = catalogue()
     if name not in known:
-        raise ConfigError(f"there is no download '{name}'{did_you_mean(name, known)} (structseg list downloads)")
+        hint = published.where(name) or f"{did_you_mean(name, known)} (structseg list downloads)"
+        raise ConfigError(f"there is no download '{name}'{hint}")
     entry = known[name]
     if entry.register:
         reader = f", then give data.format={entry.format} and data.root" if entry.format else ""

@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from structseg.errors import ConfigError
 
+DEEPEST, WIDEST = 8, 1024
+
 
 class Discriminator(nn.Module):
     """(B,C,H,W) probabilities or one-hot labels -> (B,1,h,w) logits, h = H / 2^depth, at least 1; high = truth.
@@ -24,8 +26,9 @@ class Discriminator(nn.Module):
 
     def __init__(self, *, num_classes: int, width: int = 64, depth: int = 5) -> None:
         super().__init__()
-        if depth < 1 or width < 1:
-            raise ConfigError(f"discriminator: depth = {depth} and width = {width} must be 1 or more")
+        for option, value, most in (("depth", depth, DEEPEST), ("width", width, WIDEST)):
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise ConfigError(f"discriminator: {option} = {value!r} is not a whole number from 1 to {most}")
         self.num_classes, self.smallest = num_classes, 2**depth
         sizes = [num_classes, *(width * 2**level for level in range(depth - 1)), 1]
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in itertools.pairwise(sizes))

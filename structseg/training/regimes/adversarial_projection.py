@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from structseg.errors import ConfigError
+from structseg.losses.checks import check_number
 from structseg.losses.regions import read_masks
 from structseg.models.nets.discriminator import Discriminator
 from structseg.training.loop import Group
@@ -42,8 +42,7 @@ class AdversarialProjection(Supervised):
         depth: int = 4,
     ) -> None:
         super().__init__(model=model, terms=terms, ignore_index=ignore_index)
-        if weight < 0:
-            raise ConfigError(f"regime_options: weight = {weight} is below 0")
+        check_number("regime_options: weight", weight, least=0)
         self.weight = float(weight)
         self.discriminator = Discriminator(num_classes=num_classes, width=width, depth=depth)
 
