@@ -17,6 +17,7 @@ from structseg.config import Config, DataConfig, override
 from structseg.data.download import find
 from structseg.recipes import read, recipe, recipes
 from structseg.study.grid import trials
+from structseg.training.parts import prepare
 from structseg.training.run import rescore, train
 
 PAGE = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
@@ -40,6 +41,18 @@ def test_every_table_has_a_command() -> None:
     sections = dict(re.findall(r"^## (Tables? [\d and]+).*?\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
     assert " ".join(sections) == " ".join([f"Table {n}" for n in range(1, 10)] + ["Tables 10 and 11"])
     assert all("\nstructseg " in text for text in sections.values())
+
+
+def test_the_step_without_data_is_made() -> None:
+    (words,) = (words for words in COMMANDS if "data.format=scenes" in words)
+    (name,), differences, _ = parts(words[2:])
+    config = read(name, differences)
+    prepare(replace(config, model=thin(config.model)), device="cpu")
+
+
+def test_no_grid_writes_over_anothers_tables() -> None:
+    places = [words[words.index("--out") + 1] for words in COMMANDS if words[1] == "grid"]
+    assert len(set(places)) == len(places)
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -98,7 +111,7 @@ def files(words: list[str]) -> set[str]:
 
 
 def test_runs_that_are_scored_are_made_by_a_command() -> None:
-    made = {place for words in COMMANDS for place in outputs(words)}
+    made = {place for words in COMMANDS for place in outputs(words) | files(words)}
     scored = {parts(words[2:])[0][0] for words in COMMANDS if words[1] in ("evaluate", "predict")}
     starts = {each.removeprefix("model.init_from=") for words in COMMANDS for each in words if "init_from=" in each}
     starts |= {recipe(name).model.init_from for name in recipes() if name.endswith("aaf_stage2")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import struct
 from collections.abc import Callable, Mapping
@@ -12,17 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from convert_fixtures import FIXTURES, GLUON, SLIM, gluon_arrays, tf_variables
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from structseg import models
+from structseg.config import ModelConfig
 from structseg.errors import CheckpointError, ConfigError, UserError
 from structseg.models import load_fitting, load_weights
 from structseg.models.backbones.resnet import ResNet
 from structseg.models.backbones.slim_resnet import SlimResNet
-from structseg.models.convert import checkpoint, from_tf, from_torch
+from structseg.models.convert import checkpoint, from_caffe, from_tf, from_torch
 from structseg.models.convert.caffe import read_caffemodel
 from structseg.models.convert.crc_loops import crc32c
 from structseg.models.convert.mxnet import read_params
@@ -335,6 +336,123 @@ def test_blobs_of_caffe(tmp_path: Path, old: bool) -> None:
             read_caffemodel(file)
 
 
+OWN = {"stem": "deep", "first_dilation": "own"}  # what of the command makes a backbone that of PSPNet's authors
+THIN: dict[str, Any] = {"width": 5, "backbone_options": {**OWN, "width": 2}}
+CHANNELS = 64  # of its last feature
+
+
+def authors_head(classes: int = 3) -> dict[str, list[np.ndarray]]:
+    """Layers of PSPNet's authors behind conv5_3, thin: a norm in every branch, conv6 with a bias."""
+    rng = np.random.default_rng(0)
+    layers: dict[str, list[np.ndarray]] = {}
+    narrow, width = CHANNELS // 4, THIN["width"]
+    sizes = {f"conv5_3_pool{bins}_conv": (narrow, CHANNELS, 1, 1) for bins in (1, 2, 3, 6)}
+    for name, size in {**sizes, "conv5_4": (width, 2 * CHANNELS, 3, 3)}.items():
+        layers[name] = [rng.normal(size=size)]
+        moving = rng.normal(size=(3, 1, size[0], 1, 1)), rng.uniform(0.01, 4, (1, size[0], 1, 1))
+        layers[f"{name}/bn"] = [*moving[0], moving[1]]
+    layers["conv6"] = [rng.normal(size=(classes, width, 1, 1)), rng.normal(size=classes)]
+    return {name: [blob.astype(np.float32) for blob in blobs] for name, blobs in layers.items()}
+
+
+def their_logits(layers: Mapping[str, list[np.ndarray]], feature: torch.Tensor) -> torch.Tensor:
+    """By their prototxt, in float64, but for Interp: theirs aligns the corners of parts and feature, ours centres.
+
+    (1,D,h,w), h and w multiples of 6 -> (1,C,h,w)
+    """
+    numbers = {name: [torch.from_numpy(blob).double() for blob in blobs] for name, blobs in layers.items()}
+
+    def conv_norm(name: str, of: torch.Tensor) -> torch.Tensor:
+        (weight,), norm = numbers[name], numbers[f"{name}/bn"]
+        slope, shift, mean, variance = (blob.reshape(1, -1, 1, 1) for blob in norm)
+        found = F.conv2d(of, weight, padding=weight.shape[-1] // 2)
+        return F.relu(slope * (found - mean) / (variance + 1e-5).sqrt() + shift)
+
+    size = (feature.shape[2], feature.shape[3])
+    joined = [feature]
+    for bins in (6, 3, 2, 1):
+        part = conv_norm(f"conv5_3_pool{bins}_conv", F.avg_pool2d(feature, (size[0] // bins, size[1] // bins)))
+        joined.append(F.interpolate(part, size, mode="bilinear", align_corners=False))
+    return F.conv2d(conv_norm("conv5_4", torch.cat(joined, 1)), *numbers["conv6"])
+
+
+@pytest.fixture(scope="module")
+def whole_file() -> dict[str, list[np.ndarray]]:
+    """All layers of their net, with the second head that is for training."""
+    second = {"conv4_24": [np.zeros((4, 32, 3, 3))], "conv6_1": [np.zeros((3, 4, 1, 1)), np.zeros(3)]}
+    return {**authors(ResNet(**DEEP)), **second, **authors_head()}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("old", [False, True])
+def test_the_whole_net_of_pspnets_authors(tmp_path: Path, whole_file: dict[str, list[np.ndarray]], old: bool) -> None:
+    """Logits of the head are theirs, though ours has no norm in its first branch and another order of the parts."""
+    file, new = tmp_path / "pspnet.caffemodel", tmp_path / "pspnet.safetensors"
+    file.write_bytes(caffemodel(whole_file, old=old))
+    report = checkpoint(file, new, source="caffe", model="pspnet", options=THIN)
+    assert report.skipped == ("conv4_24/0", "conv6_1/0", "conv6_1/1")
+    assert report.new == ()
+    net = models.build(ModelConfig(name="pspnet", options=THIN, init_from=str(new)), 3).eval()
+    assert isinstance(net, Segmenter)
+    assert {key for key in net.state_dict() if not key.endswith("num_batches_tracked")} == set(report.loaded)
+    feature = torch.randn(1, CHANNELS, 12, 18, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).relu()
+    logits, _ = net.double().head([feature])
+    wanted = their_logits(whole_file, feature)
+    assert wanted.std() > 1
+    torch.testing.assert_close(logits, wanted, rtol=1e-6, atol=1e-6 * float(wanted.std()))
+    alone = ResNet(**DEEP)
+    blobs = read_caffemodel(file)
+    assert {f"{layer}/0" for layer in authors_head()} <= set(from_caffe(alone, blobs).skipped)
+    inside = net.backbone.state_dict()
+    for key, value in alone.state_dict().items():
+        assert torch.equal(value, inside[key].to(value.dtype)), key
+
+
+NOT_WHOLE: dict[str, tuple[dict[str, list[np.ndarray] | None], dict[str, Any], str]] = {
+    "no norm": ({"conv5_3_pool6_conv/bn": None}, {}, r"4 missing \(head\.branches\.3\.1\.weight"),
+    "no norm to fold": ({"conv5_3_pool1_conv/bn": None}, {}, r"1 missing \(head\.branches\.0\.0\.bias\)"),
+    "norm cut off": ({"conv5_3_pool1_conv/bn": [np.ones(16)] * 3}, {}, r"1 missing \(head\.branches\.0\.0\.bias\)"),
+    "norm of another shape": (
+        {"conv5_3_pool1_conv/bn": [np.ones(16), np.ones(16), np.ones(1), np.ones(16)]},
+        {},
+        r"norm of conv5_3_pool1_conv has 16, 16, 1, 16 numbers for a kernel \(16, 64, 1, 1\)",
+    ),
+    "no kernel": ({"conv5_4": None}, {}, r"1 missing \(head\.mix\.0\.weight\)"),
+    "kernel of another shape": (
+        {"conv5_4": [np.zeros((5, 128, 1, 1))]},
+        {},
+        r"1 of another shape \(head\.mix\.0\.weight \(\(5, 128, 1, 1\), here \(5, 128, 3, 3\)\)\)",
+    ),
+    "without the parts": ({"conv5_4": [np.zeros((5, 64, 3, 3))]}, {}, r"head\.mix\.0\.weight \(\(5, 64, 3, 3\)"),
+    "another width": ({}, {"options": {**THIN, "width": 6}}, r"6 of another shape \(head\.classifier\.weight"),
+    "no backbone": ({"conv3_1_3x3": None}, {}, r"1 missing \(backbone\.layer2\.0\.conv2\.weight\)"),
+    "no classifier": ({"conv6": None}, {}, "no classifier of PSPNet .* give --model resnet"),
+    "no bias": ({"conv6": [np.zeros((3, 5, 1, 1))]}, {}, "no classifier of PSPNet"),
+    "plain stem": (
+        {},
+        {"options": {"backbone_options": {"width": 2}}},
+        r'of pspnet: backbone_options=\{stem="deep",first_dilation="own"\}',
+    ),
+    "released": ({}, {"options": RELEASED}, "pspnet with preset='default'"),
+    "another net": ({}, {"model": "fcn", "options": {"backbone_options": {**OWN, "width": 2}}}, "give --model resnet"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_WHOLE)
+def test_another_net_than_pspnets_is_refused_in_a_line(
+    case: str, tmp_path: Path, whole_file: dict[str, list[np.ndarray]]
+) -> None:
+    changes, other, words = NOT_WHOLE[case]
+    layers = {name: blobs for name, blobs in {**whole_file, **changes}.items() if blobs is not None}
+    file = tmp_path / "pspnet.caffemodel"
+    file.write_bytes(caffemodel(layers))
+    call: dict[str, Any] = {"source": "caffe", "model": "pspnet", "options": THIN, **other}
+    with pytest.raises(CheckpointError, match=words) as error:
+        checkpoint(file, tmp_path / "new.safetensors", **call)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == [file]
+
+
 @torch.no_grad()
 def test_the_backbone_of_pspnets_authors(tmp_path: Path) -> None:
     """BGR without division in their file, RGB with ours: the same features away from the picture's border."""
@@ -354,9 +472,10 @@ def test_the_backbone_of_pspnets_authors(tmp_path: Path) -> None:
     rgb = (image - torch.tensor(ours.mean).view(1, 3, 1, 1)) / torch.tensor(ours.std).view(1, 3, 1, 1)
     stem = [net.conv1[2](net.conv1[1](net.conv1[0](one))) for net, one in ((theirs, bgr), (ours, rgb))]
     torch.testing.assert_close(stem[0][..., 1:, 1:], stem[1][..., 1:, 1:], rtol=1e-4, atol=1e-4)
+    wanted = theirs.state_dict()
     for key, value in ours.state_dict().items():
         if not key.startswith(("conv1.0.", "conv1.1.running_mean")):
-            assert torch.equal(value, theirs.state_dict()[key]), key
+            assert torch.equal(value, wanted[key]), key
     for other in ({"stem": "plain"}, {"first_dilation": "last"}, {"depth": 50}):
         with pytest.raises(CheckpointError, match="depth=101, stem='deep' and first_dilation='own'"):
             checkpoint(old, tmp_path / "no.safetensors", source="caffe", model="resnet", options={**DEEP, **other})
@@ -365,7 +484,7 @@ def test_the_backbone_of_pspnets_authors(tmp_path: Path) -> None:
 def test_every_layer_of_pspnets_authors_has_its_place() -> None:
     """By their prototxt: names, shapes, strides, dilations, and the epsilon of their caffe.proto."""
     with torch.device("meta"):
-        backbone = ResNet(depth=101, stem="deep", first_dilation="own", output_stride=8)
+        net = models.create("pspnet", num_classes=19, backbone_options=OWN)
     filled = set()
     for line in (FIXTURES / "pspnet101_layers.txt").read_text().splitlines():
         if line.startswith("#"):
@@ -373,25 +492,27 @@ def test_every_layer_of_pspnets_authors_has_its_place() -> None:
         name, *rest = line.split()
         outputs, inputs, kernel, stride, dilation = map(int, rest)
         key = caffe_key(f"{name}/0")
-        norms = [caffe_key(f"{name}/bn/{place}") for place in range(4)]
-        if name == "conv6" or re.fullmatch(r"conv5_(4|3_pool[1236]_conv)", name):
-            assert {key, *norms} == {None}, name
-            continue
         assert key is not None
-        conv = backbone.get_submodule(key.removesuffix(".weight"))
+        conv = net.get_submodule(key.removesuffix(".weight"))
         assert isinstance(conv, torch.nn.Conv2d)
-        assert conv.bias is None
         assert conv.weight.shape == (outputs, inputs, kernel, kernel), name
         assert conv.stride == (stride, stride), name
         assert conv.dilation == (dilation, dilation), name
         assert conv.padding == ((kernel // 2 * dilation,) * 2), name
-        start = str(norms[0]).removesuffix(".weight")
-        assert norms == [f"{start}.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var")]
-        norm = backbone.get_submodule(start)
-        assert isinstance(norm, torch.nn.BatchNorm2d)
-        assert (norm.num_features, norm.eps) == (outputs, 1e-5), name
-        assert not filled & {key, *norms}, name
-        filled |= {key, *norms}
-    assert filled == {key for key in backbone.state_dict() if not key.endswith("num_batches_tracked")}
+        keys = {key, caffe_key(f"{name}/1")}
+        if name not in ("conv6", "conv5_3_pool1_conv"):  # a bias, and a norm that becomes one
+            assert conv.bias is None
+            norms = [caffe_key(f"{name}/bn/{place}") for place in range(4)]
+            start = str(norms[0]).removesuffix(".weight")
+            assert norms == [f"{start}.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var")]
+            norm = net.get_submodule(start)
+            assert isinstance(norm, torch.nn.BatchNorm2d)
+            assert (norm.num_features, norm.eps) == (outputs, 1e-5), name
+            keys = {key, *norms}
+        assert not filled & keys, name
+        filled |= keys
+        alone = key.removeprefix("backbone.") if key.startswith("backbone.") else None
+        assert caffe_key(f"{name}/0", whole=False) == alone
+    assert filled == {key for key in net.state_dict() if not key.endswith("num_batches_tracked")}
     for rest in ("conv4_24/0", "conv4_24/bn/0", "conv6_1/0", "conv6_1/1"):  # their second head, which files still hold
         assert caffe_key(rest) is None

@@ -31,6 +31,7 @@ SOURCES: dict[
     "mxnet": read_params,
     "caffe": read_caffemodel,
 }
+_CLASSES = {"tf": names.slim_classes, "caffe": names.caffe_classes}  # source of whole nets -> classes in its file
 _ROOMS = ("models.nets", "models.backbones")
 
 
@@ -47,10 +48,10 @@ def checkpoint(old: Path, new: Path, *, source: str, model: str, options: Mappin
     if new.exists() and old.exists() and new.samefile(old):
         raise ConfigError(f"{new} is the old file; give the new one another name")
     room = _room(model)
-    if room == "models.nets" and source != "tf":
+    if room == "models.nets" and source not in _CLASSES:
         raise ConfigError(f"--model: {source} weights are a backbone's; give one of {_names('models.backbones')}")
     arrays = SOURCES[source](old)
-    context = {"num_classes": names.slim_classes(arrays)} if room == "models.nets" else {}
+    context = {"num_classes": _CLASSES[source](arrays)} if room == "models.nets" else {}
     with torch.random.fork_rng(devices=()):
         made: nn.Module = registry.create(room, model, options, key="--model", **context)
     report = _fill(made, arrays, source, str(old))

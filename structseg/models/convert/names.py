@@ -19,6 +19,7 @@ from structseg.errors import CheckpointError
 from structseg.models.backbones import Backbone
 from structseg.models.backbones.resnet import ResNet
 from structseg.models.backbones.slim_resnet import SlimResNet
+from structseg.models.heads.psp import PSP
 from structseg.models.layers.checks import one_of
 from structseg.models.segmenter import Segmenter
 from structseg.models.weights import Report, match
@@ -177,28 +178,47 @@ def gluon_key(name: str) -> str:
 # ------------------------------------------------------------------------------------------------ Caffe
 
 CAFFE_MEAN = (123.68, 116.779, 103.939)  # RGB, what the authors of PSPNet took off; they divided by nothing
-_CAFFE_UNIT = {"1x1_reduce": "conv1", "3x3": "conv2", "1x1_increase": "conv3", "1x1_proj": "downsample.0"}
 _CAFFE_NORM = ("weight", "bias", "running_mean", "running_var")
+_CAFFE_EPSILON = 1e-5  # of their norms and ours
+_CAFFE_UNIT = {"1x1_reduce": "conv1", "3x3": "conv2", "1x1_increase": "conv3", "1x1_proj": "downsample.0"}
+_CAFFE_HEAD = {  # layer -> where our convolution stands, and its norm behind it
+    **{f"conv5_3_pool{bins}_conv": f"head.branches.{place}." for place, bins in enumerate(_BRANCHES)},
+    "conv5_4": "head.mix.",
+}
+_WHOLE_PICTURE = "conv5_3_pool1_conv"  # their branch of one part
 
 
 def from_caffe(model: nn.Module, blobs: Mapping[str, Array], *, source: str = "blobs") -> Report:
-    """Fill a `resnet` of depth 101, stem "deep", first_dilation "own" from blobs of PSPNet's authors by `layer/place`.
+    """Fill a `pspnet` or a `resnet` alone, of depth 101, stem "deep", first_dilation "own", from blobs of PSPNet's
+    authors by `layer/place`.
 
     Their colours are BGR and not divided: the first convolution takes over both, and its norm the difference of the
-    means. Norms hold slope, bias and the moving mean and variance, as they are. Raises CheckpointError where a weight
-    is missing or has another shape. Source: prototxt and bn_layer.cpp of github.com/hszhao/PSPNet.
+    means. Norms hold slope, bias and the moving mean and variance, as they are. In the head, the norm of the branch of
+    the whole picture, where ours has none, goes into its convolution, and the parts are put into our order. Raises
+    CheckpointError where a weight is missing or has another shape. Source: prototxt and bn_layer.cpp of
+    github.com/hszhao/PSPNet.
     """
-    if not isinstance(model, ResNet) or not model.as_pspnet:
+    backbone, head = (model.backbone, model.head) if isinstance(model, Segmenter) else (model, None)
+    if head is not None and not (isinstance(head, PSP) and tuple(map(str, head.bins)) == _BRANCHES):
+        raise CheckpointError(
+            f"{source}: the head of PSPNet's authors is that of pspnet with preset='default'; for their backbone alone "
+            "give --model resnet"
+        )
+    if not isinstance(backbone, ResNet) or not backbone.as_pspnet:
         raise CheckpointError(
             f"{source}: weights of PSPNet's authors are for resnet with depth=101, stem='deep' and "
-            "first_dilation='own'; their net of 50 layers strides elsewhere, though its shapes fit"
+            "first_dilation='own' (of pspnet: "
+            'backbone_options={stem="deep",first_dilation="own"}); '
+            "their net of 50 layers strides elsewhere, though its shapes fit"
         )
-    keys = {name: caffe_key(name) for name in blobs}
-    tensors = {name: tensor(array.reshape(-1) if _is_norm(name) else array) for name, array in blobs.items()}
+    tensors = {name: tensor(array.reshape(-1) if _is_vector(name) else array) for name, array in blobs.items()}
     first, mean = "conv1_1_3x3_s2/0", "conv1_1_3x3_s2/bn/2"
     if first in tensors and mean in tensors:
-        tensors[first], tensors[mean] = _take_colours(model, tensors[first].float(), tensors[mean].float())
-    return _fill(model, tensors, source, keys.get)
+        tensors[first], tensors[mean] = _take_colours(backbone, tensors[first].float(), tensors[mean].float())
+    if head is not None:
+        _fold_norm(tensors, source)
+        _order_parts(tensors, head.channels[-1])
+    return _fill(model, tensors, source, lambda name: caffe_key(name, whole=head is not None))
 
 
 def _take_colours(model: ResNet, weight: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
@@ -211,25 +231,80 @@ def _take_colours(model: ResNet, weight: Tensor, mean: Tensor) -> tuple[Tensor, 
     return weight * torch.tensor(model.std).view(1, 3, 1, 1), mean - shift
 
 
-def _is_norm(name: str) -> bool:
-    return name.rpartition("/")[0].endswith("/bn")
+def _fold_norm(tensors: dict[str, Tensor], source: str) -> None:
+    """g (W x - m) / sqrt(v + eps) + b of the branch of the whole picture as W' x + b' (layers/pyramid.py says why).
+
+    Exact in evaluation; in training theirs normalises over the batch's pictures, ours does not.
+    """
+    kernel, bias = f"{_WHOLE_PICTURE}/0", f"{_WHOLE_PICTURE}/1"
+    norm = [f"{_WHOLE_PICTURE}/bn/{place}" for place in range(4)]
+    if not {kernel, *norm} <= set(tensors):
+        return  # refused: our bias is missing
+    weight = tensors[kernel]
+    if any(tensors[name].shape != weight.shape[:1] for name in norm):
+        counts = ", ".join(str(tensors[name].numel()) for name in norm)
+        raise CheckpointError(
+            f"{source}: the norm of {_WHOLE_PICTURE} has {counts} numbers for a kernel {tuple(weight.shape)}; it is "
+            "another network's file"
+        )
+    slope, shift, mean, variance = (tensors.pop(name).double() for name in norm)
+    scale = slope / (variance + _CAFFE_EPSILON).sqrt()
+    tensors[kernel] = (weight * scale.view(-1, *[1] * (weight.ndim - 1))).float()
+    tensors[bias] = (shift - mean * scale).float()
 
 
-def caffe_key(name: str) -> str | None:
-    """`conv2_1_3x3/bn/2` -> layer1.0.bn2.running_mean; None for what is not in the backbone."""
+def _order_parts(tensors: dict[str, Tensor], depth: int) -> None:
+    """Their concatenation is the feature of `depth` channels, then the parts 6, 3, 2, 1; ours 1, 2, 3, 6."""
+    name = "conv5_4/0"
+    weight = tensors.get(name)
+    if weight is None or weight.ndim != 4 or weight.shape[1] <= depth:
+        return  # refused: missing, or by its shape
+    feature, parts = weight[:, :depth], weight[:, depth:].tensor_split(len(_BRANCHES), 1)
+    tensors[name] = torch.cat([feature, *reversed(parts)], 1)
+
+
+def _is_vector(name: str) -> bool:
+    """Norms and biases, which may stand as (1,C,1,1) or (1,1,1,C)."""
     layer, _, place = name.rpartition("/")
-    norm = layer.endswith("/bn")
-    number = int(place)
-    if number >= (4 if norm else 1):
+    return layer.endswith("/bn") or place != "0"
+
+
+def caffe_key(name: str, *, whole: bool = True) -> str | None:
+    """`conv2_1_3x3/bn/2` -> backbone.layer1.0.bn2.running_mean; None for what is no weight of it.
+
+    Not `whole`: the key in the backbone alone.
+    """
+    layer, _, place = name.rpartition("/")
+    norm, number = layer.endswith("/bn"), int(place)
+    leaves = _CAFFE_NORM if norm else ("weight", "bias")
+    start = _caffe_part(layer.removesuffix("/bn"), norm=norm)
+    if not start or number >= len(leaves):
         return None
-    leaf = _CAFFE_NORM[number] if norm else "weight"
-    if found := re.fullmatch(r"conv1_([123])_3x3(?:_s2)?(/bn)?", layer):
+    key = f"{start}.{leaves[number]}"
+    return key if whole else _below("backbone.", key)
+
+
+def _caffe_part(layer: str, *, norm: bool) -> str | None:
+    """A layer's convolution or norm by our name."""
+    if layer in _CAFFE_HEAD:
+        return f"{_CAFFE_HEAD[layer]}{norm:d}"
+    if layer == "conv6":
+        return None if norm else "head.classifier"
+    if found := re.fullmatch(r"conv1_([123])_3x3(?:_s2)?", layer):
         at = 3 * (int(found[1]) - 1)
-        start = "bn1" if norm and at == 6 else f"conv1.{at + norm}"
-        return f"{start}.{leaf}"
-    if not (found := re.fullmatch(r"conv([2-5])_(\d+)_(1x1_reduce|3x3|1x1_increase|1x1_proj)(/bn)?", layer)):
+        return "backbone.bn1" if norm and at == 6 else f"backbone.conv1.{at + norm}"
+    if not (found := re.fullmatch(r"conv([2-5])_(\d+)_(1x1_reduce|3x3|1x1_increase|1x1_proj)", layer)):
         return None
     part = _CAFFE_UNIT[found[3]]
     if norm:
         part = part.replace("conv", "bn").replace("downsample.0", "downsample.1")
-    return f"layer{int(found[1]) - 1}.{int(found[2]) - 1}.{part}.{leaf}"
+    return f"backbone.layer{int(found[1]) - 1}.{int(found[2]) - 1}.{part}"
+
+
+def caffe_classes(blobs: Mapping[str, Array]) -> int:
+    """How many classes the head among blobs of PSPNet's authors has. Raises CheckpointError where there is none."""
+    if "conv6/1" not in blobs:
+        raise CheckpointError(
+            "the file has no classifier of PSPNet (conv6) with its bias; for a backbone give --model resnet"
+        )
+    return int(blobs["conv6/1"].size)
