@@ -84,6 +84,17 @@ def camvid(root: Path) -> None:
         (root / f"{split}.txt").write_text("A_2\nA_1\n")
 
 
+def camvid_published(root: Path) -> None:
+    """As SegNet's authors share it: `train` and `val` with their lists, `test` without."""
+    for split, names in (("train", ("A_1", "A_2")), ("val", ("A_1", "A_2")), ("test", ("B_2", "B_1"))):
+        for name in names:
+            picture(root / split / f"{name}.png")
+            grey(root / f"{split}annot" / f"{name}.png", halves(0, 2, 11))
+        lines = [f"/SegNet/CamVid/{split}/{name}.png /SegNet/CamVid/{split}annot/{name}.png\n" for name in names[::-1]]
+        if split != "test":
+            (root / f"{split}.txt").write_text("".join(lines))
+
+
 def voc(root: Path, names: Sequence[str] = ("2007_000002", "2007_000001", "2008_000003")) -> Path:
     """root/VOCdevkit/VOC2012, which it returns; `test` has no masks, the last line of `train` no line end."""
     base = root / "VOCdevkit" / "VOC2012"

@@ -2,7 +2,8 @@
 into `Labels`.
 
 Sources: the PASCAL VOC 2012 development kit, the Cityscapes label definitions (of which GTA5 takes ids and colours),
-the COCO 2017 categories, Gupta et al. 2013 for NYU40 and Couprie et al. 2013 for the 13 classes made of them.
+SegNet's tutorial for CamVid, the COCO 2017 categories, Gupta et al. 2013 for NYU40 and Couprie et al. 2013 for the 13
+classes made of them.
 """
 
 from __future__ import annotations
@@ -36,6 +37,15 @@ CITYSCAPES: tuple[tuple[str, int, Colour], ...] = (
 )  # fmt: skip
 CITYSCAPES_THIN = ("pole", "traffic light", "traffic sign", "person", "rider", "motorcycle", "bicycle")
 THING = 1000  # Cityscapes instance number = label id * 1000 + n; below it stand label ids of stuff and of groups
+
+# SegNet's 11 classes of CamVid -> colour; raw values are places
+CAMVID: dict[str, Colour] = {
+    "Sky": (128, 128, 128), "Building": (128, 0, 0), "Pole": (192, 192, 128), "Road": (128, 64, 128),
+    "Pavement": (60, 40, 222), "Tree": (128, 128, 0), "SignSymbol": (192, 128, 128), "Fence": (64, 64, 128),
+    "Car": (64, 0, 128), "Pedestrian": (64, 64, 0), "Bicyclist": (0, 128, 192),
+}  # fmt: skip
+CAMVID_VOID = 11  # raw value
+CAMVID_THIN = ("Pole", "SignSymbol", "Pedestrian", "Bicyclist")
 
 # category id -> name; the ids have gaps
 COCO = {
@@ -108,6 +118,18 @@ def cityscapes(ids: str) -> Labels:
         colours=tuple({**drawn, **ignored}.items()),
         thin=CITYSCAPES_THIN,
         source=f"Cityscapes ({hint})",
+    )
+
+
+def camvid() -> Labels:
+    """The 11 classes of CamVid as in SegNet; 11, drawn black, is ignored."""
+    return Labels(
+        names=tuple(CAMVID),
+        palette=tuple(CAMVID.values()),
+        values=(*((index, index) for index in range(len(CAMVID))), (CAMVID_VOID, IGNORE)),
+        colours=(*((colour, index) for index, colour in enumerate(CAMVID.values())), ((0, 0, 0), IGNORE)),
+        thin=CAMVID_THIN,
+        source="CamVid",
     )
 
 

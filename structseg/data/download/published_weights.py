@@ -139,7 +139,7 @@ WEIGHTS = (
             File(_drive("1-Me01pX1KUsut_7l6uJXkIbaBxxSVgX0"), name="pspnet101_cityscapes.caffemodel"),
         ),
         use="structseg convert FOLDER/pspnet101_cityscapes.caffemodel NEW.safetensors --source caffe --model pspnet "
-        "'backbone_options={stem=\"deep\",first_dilation=\"own\"}'",
+        '\'backbone_options={stem="deep",first_dilation="own"}\'',
     ),
     _psa("vgg16_cam", "CAM network, VGG-16, train mIoU 48.9", "1Dh5EniRN7FSVaYxSmcwvPq_6AIg-P8EH"),
     _psa("resnet38_cam", "CAM network, ResNet-38, train mIoU 47.7", "1xESB7017zlZHqxEWuh1Rb89UhjTGIKOA"),
