@@ -3,7 +3,7 @@
 EfficientNet-Lite0 from ImageNet (extra `pretrained`, or model.weights=FILE), its first two stages and all norms frozen,
 light top-down head, logits at stride 4, class-weighted cross-entropy, averaged weights; scored over the paper's six
 scales and their mirror pictures. The field keeps its weight to the end. docs/results.md has the trials behind these
-settings. About 15 minutes on one core, and 6 for the scores: those below are of test, over three seeds.
+settings. About 20 minutes on one core, and 8 for the scores: those below are of test, over three seeds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from structseg.recipes._methods import aaf, adversarial, affinity, embedding, pl
 
 
 def camvid_ce() -> Config:
-    """Baseline: weighted cross-entropy. Measured 2026-11-24: mIoU 62.5 ± 0.6, boundary F 39.6 (docs/results.md)."""
+    """Baseline: weighted cross-entropy. Measured 2026-11-29: mIoU 62.2 ± 0.6, boundary F 39.4 (docs/results.md)."""
     return Config(
         data=DataConfig(format="camvid", root="data/camvid", crop=(256, 320), scale=(0.7, 1.4), jitter=0.4),
         model=ModelConfig(
@@ -48,7 +48,7 @@ def camvid_affinity() -> Config:
 
 
 def camvid_aaf() -> Config:
-    """Baseline and 0.5 AAF, 3x3, 5x5. Measured 2026-11-24: mIoU 62.9 ± 0.8, boundary F 46.0 (docs/results.md)."""
+    """Baseline and 0.5 AAF, 3x3, 5x5. Measured 2026-11-29: mIoU 62.8 ± 1.2, boundary F 46.0 (docs/results.md)."""
     return aaf(camvid_ce(), kernel_sizes=(3, 5), weight=0.5, decay=1.0)
 
 
