@@ -88,7 +88,7 @@ def find_pictures(given: Iterable[Path | str], *, without: Path | None = None) -
         raise DataError("no picture to predict; give files or folders")
     root = Path(os.path.commonpath([path if path.is_dir() else path.parent for path in paths]))
     named: dict[str, Path] = {}
-    for path in chain.from_iterable(_below(path, without and without.absolute()) for path in paths):
+    for path in chain.from_iterable(_below(path, without) for path in paths):
         name = path.relative_to(root).with_suffix("").as_posix()
         if named.setdefault(name, path) != path:
             raise DataError(f"{path} and {named[name]} would both be saved as {name}; predict them one by one")
@@ -99,8 +99,8 @@ def _below(path: Path, without: Path | None) -> list[Path]:
     if not path.is_dir():
         return [path]
     found = sorted(file for file in files_below(path) if file.suffix.lower() in SUFFIXES)
-    if without and path in without.parents:
-        found = [file for file in found if not file.is_relative_to(without)]
+    if without and path.resolve() in without.resolve().parents:
+        found = [file for file in found if not file.resolve().is_relative_to(without.resolve())]
     if not found:
         raise DataError(f"{path}: no picture in it or below (looked for {' '.join(sorted(SUFFIXES))})")
     return found

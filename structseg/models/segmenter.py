@@ -115,15 +115,16 @@ class Outside(Normalised):
 
     `mean` and `std` are what the module was trained with, for RGB on the 0..255 scale. Most decoders want sides that
     are multiples of 32, so the module is shown pictures that are continued to such, and what it says beyond the picture
-    is cut off.
+    is cut off. A module with an attribute `multiple` has its own: 14, or 1 for none.
     """
 
-    multiple = 32
+    stride: int | None = None  # of the logits, as the last picture showed it; None = no whole number
     head_modules: tuple[nn.Module, ...] = ()  # unknown: all of it is trained at one learning rate
 
     def __init__(self, module: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__(mean, std)
         self.module = module
+        self.multiple = int(getattr(module, "multiple", 32))
 
     def forward(self, image: Tensor) -> Output:
         """RGB (B,3,H,W), 0..255 -> Output of whatever the module returns."""
@@ -136,6 +137,9 @@ class Outside(Normalised):
             rows, columns = array.shape[-2:]
             return array[..., : -(-rows * height // whole_height), : -(-columns * width // whole_width)]
 
+        rows, columns = found.logits.shape[-2:]
+        step = whole_height // rows
+        self.stride = step if (rows * step, columns * step) == (whole_height, whole_width) else None
         features = None if found.features is None else cut(found.features)
         return Output(cut(found.logits), tuple(map(cut, found.aux)), features)
 

@@ -80,7 +80,7 @@ def energy_of_labels(
     labels = np.asarray(labels)
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"labels are {labels.dtype} {labels.shape}; give class ids (H,W)")
-    if not isinstance(num_classes, int) or num_classes < 2:
+    if not isinstance(num_classes, Integral) or num_classes < 2:
         raise ConfigError(f"num_classes is {num_classes!r}; a CRF needs two classes or more to choose from")
     if not _is_finite(confidence) or not 0 < confidence < 1:
         raise ConfigError(f"confidence {confidence!r} is not a number between 0 and 1")
@@ -206,8 +206,8 @@ def check_kernels(gaussian: Kernel | None, bilateral: Kernel | None) -> None:
     ):
         if kernel is None:
             continue
-        if not isinstance(kernel, Sequence) or len(kernel) != len(parts):
-            shown = tuple(kernel) if isinstance(kernel, Sequence) else kernel
+        if not isinstance(kernel, Sequence | np.ndarray) or len(kernel) != len(parts):
+            shown = tuple(kernel) if isinstance(kernel, Sequence | np.ndarray) else kernel
             raise ConfigError(f"{name} {shown!r} of a dense CRF; give ({', '.join(parts)})")
         for part, value in zip(parts[:-1], kernel[:-1], strict=True):
             if not _is_finite(value) or value <= 0:

@@ -2,11 +2,11 @@
 
 Runs whose configurations differ by the seed alone form one row: its score is the mean over seeds, its range theirs.
 Rows scored on the same pictures have paired intervals (`resample`), clear where they leave out 0. Rows without counts
-by picture, or scored on other pictures, have differences without an interval; rows with another protocol or label
-table have none (`Pair.state`). Measures: miou, boundary (F), matched (boundary F one to one, where it stands beside
-the form of `boundary`), thin (mean IoU of the thin classes), accuracy, instance, iou:c and boundary:c of class c,
-trimap:t within the t-th distance of a border. All numbers are fractions, 0..1; NaN is unknown. A is the baseline, B
-what is compared with it.
+by picture, or scored on other pictures, have differences without an interval; rows with another protocol (but for the
+CRF) or label table have none (`Pair.state`). Measures: miou, boundary (F), matched (boundary F one to one, where it
+stands beside the form of `boundary`), thin (mean IoU of the thin classes), accuracy, instance, iou:c and boundary:c of
+class c, trimap:t within the t-th distance of a border. All numbers are fractions, 0..1; NaN is unknown. A is the
+baseline, B what is compared with it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -175,7 +175,12 @@ def _by_configuration(runs: Sequence[Run]) -> list[tuple[Run, ...]]:
 def _names(groups: list[tuple[Run, ...]]) -> list[tuple[str, str]]:
     """Title and short name of each row: its losses where these tell the rows apart, else its folder."""
     by_loss = [_loss_names(group[0].losses) for group in groups]
-    if all(title for title, _ in by_loss) and len({title for title, _ in by_loss}) == len(by_loss) > 1:
+    refined = {_crf(group[0].metrics) for group in groups if group[0].finished}
+    if (
+        len(refined) < 2
+        and all(title for title, _ in by_loss)
+        and len({title for title, _ in by_loss}) == len(by_loss) > 1
+    ):
         return by_loss
     folders = [Row(0, "", "", group).name for group in groups]
     paths = [str(group[0].path) for group in groups]
@@ -327,6 +332,28 @@ def _parts(metrics: dict[str, Any]) -> list[str]:
     """What a score is a score of: the parts of the protocol line, and how borders were matched. A CRF is no part: it
     refines the answer, as a method does, not how the answer is scored."""
     boundary = metrics.get("boundary") or {}
-    parts = [part.strip() for part in re.split(r"·|;", str(metrics.get("protocol", "")))]
-    parts = [part for part in parts if not part.startswith(("no CRF", "dense CRF"))]
+    parts = [part for part in _protocol(metrics) if part != _crf(metrics)]
     return parts + [f"border {key} {boundary[key]}" for key in ("form", "tolerance") if key in boundary]
+
+
+def _protocol(metrics: dict[str, Any]) -> list[str]:
+    return [part.strip() for part in re.split(r"·|;", str(metrics.get("protocol", "")))]
+
+
+def _crf(metrics: dict[str, Any]) -> str:
+    """What the protocol says of a dense CRF."""
+    return next((part for part in _protocol(metrics) if part.startswith(("no CRF", "dense CRF"))), "")
+
+
+def protocol_of(row: Row) -> str:
+    return str(row.run.metrics.get("protocol", ""))
+
+
+def protocols(rows: Iterable[Row], say: Callable[[Row], str] = protocol_of) -> list[str]:
+    """What `say` says of all rows, or where that differs a line for each, with the rows that it holds for."""
+    held: dict[str, list[str]] = {}
+    for row in rows:
+        held.setdefault(say(row), []).append(row.title.removeprefix("+ "))
+    if len(held) == 1:
+        return [line for line in held if line]
+    return [f"{', '.join(titles)}: {line or 'not recorded'}" for line, titles in held.items()]

@@ -12,7 +12,7 @@ import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from structseg.report.compare import Comparison, Row, values
+from structseg.report.compare import Comparison, Row, protocols, values
 from structseg.report.table import columns
 from structseg.report.verdict import points, signed
 
@@ -20,7 +20,7 @@ _COSTS = ("seconds of training", "seconds a picture", "parameters")
 
 
 def markdown(comparison: Comparison) -> str:
-    """Tables of all rows with scores, then the protocol line."""
+    """Tables of all rows with scores, then the protocol."""
     keys = columns(comparison)
     rows = [row for row in comparison.ordered if row.finished]
     names = comparison.b.classes
@@ -35,8 +35,9 @@ def markdown(comparison: Comparison) -> str:
     if any((run.metrics.get("boundary") or {}).get("by_class") for row in rows for run in row.runs):
         lines += ["", *_table(["border recall", "seeds", *names], (_recalls(row, names) for row in rows))]
     lines += ["", *_table(["cost", "border precision", "border recall", *_COSTS], map(_costs, rows))]
-    protocol = str(comparison.b.run.metrics.get("protocol", ""))
-    return "\n".join([*lines, "", protocol, ""]) if protocol else "\n".join([*lines, ""])
+    for line in protocols(rows):
+        lines += ["", line]
+    return "\n".join([*lines, ""])
 
 
 def _table(titles: Sequence[str], rows: Iterator[list[str]]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from structseg import runs
 from structseg.report import curves, pictures, trust, verdict
-from structseg.report.compare import FEW_ROWS, SUMMARY, Comparison, Pair, Row, thin_classes
+from structseg.report.compare import FEW_ROWS, SUMMARY, Comparison, Pair, Row, protocols, thin_classes
 from structseg.report.patches import patches
 from structseg.report.resample import DRAWS
 from structseg.report.settings import differing, flat
@@ -62,7 +62,7 @@ def page(comparison: Comparison) -> str:
         start=start,
         blocks={f"{a}-{b}": _block(pair) for (a, b), pair in comparison.pairs.items()},
         facts=_facts(comparison),
-        protocol=_protocols(comparison.finished),
+        protocol="\n".join(protocols(comparison.finished, _protocol)),
         thin=[comparison.b.classes[place] for place in thin_classes(comparison.b)],
         has=_sections(comparison),
         pictures=chosen,
@@ -223,16 +223,6 @@ def _date(started: Any) -> tuple[str, str]:
     except ValueError:
         return "", ""
     return day.isoformat(), f"{day.day} {day:%B %Y}"
-
-
-def _protocols(rows: Sequence[Row]) -> str:
-    """The protocol of all rows, or a line for each protocol with the rows that it holds for."""
-    held: dict[str, list[str]] = {}
-    for row in rows:
-        held.setdefault(_protocol(row), []).append(row.title.removeprefix("+ "))
-    if len(held) == 1:
-        return next(iter(held))
-    return "\n".join(f"{', '.join(titles)}: {protocol or 'not recorded'}" for protocol, titles in held.items())
 
 
 def _protocol(row: Row) -> str:

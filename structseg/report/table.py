@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from structseg.report import trust, verdict
-from structseg.report.compare import Comparison, Pair, Row
+from structseg.report.compare import Comparison, Pair, Row, protocols
 from structseg.report.verdict import SIGNS, points, signed
 
 COLUMNS = {
@@ -40,9 +40,8 @@ def print_table(comparison: Comparison, console: Console) -> None:
     for row in comparison.ordered:
         table.add_row(_name(comparison, row), *(_cell(comparison, row, key) for key in keys))
     console.print(table)
-    protocol = comparison.b.run.metrics.get("protocol")
-    if protocol:
-        console.print(Text(str(protocol), style="dim"))
+    for line in protocols(comparison.finished):
+        console.print(Text(line, style="dim"))
     checks = trust.of_pair(comparison.pair) if comparison.pair else trust.of_row(comparison.b)
     for check in checks:
         if check.state == "caution":

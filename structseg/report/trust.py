@@ -55,7 +55,8 @@ def _same(pair: Pair) -> Check:
         return Check("unknown", "Same labels and protocol; whether the pictures are the same is not recorded")
     if prints[0] != prints[1]:
         return Check("caution", "The data fingerprints differ: pictures or masks were changed.", "Not the same data.")
-    return Check("yes", "Same pictures, labels and protocol")
+    alike = len({row.run.metrics.get("protocol") for row in (pair.a, pair.b)}) == 1
+    return Check("yes", f"Same pictures, labels and protocol{'' if alike else ' but for the CRF'}")
 
 
 def _fingerprint(run: Run) -> str | None:

@@ -80,9 +80,10 @@ def _split(text: str) -> list[str]:
         elif letter in "\"'" and (depth or not parts[-1].strip()):
             quote = letter
         else:
-            depth += (letter in "[{") - (letter in "]}")
+            depth = max(0, depth + (letter in "[{") - (letter in "]}"))
         parts[-1] += letter
-    return [part.strip() for part in parts]
+    values = [part.strip() for part in parts]
+    return values[:-1] if len(values) > 2 and not values[-1] else values  # a comma too many
 
 
 def _titles(keys: Sequence[str]) -> list[str]:
@@ -92,7 +93,7 @@ def _titles(keys: Sequence[str]) -> list[str]:
 
 
 def _label(title: str, value: str) -> str:
-    plain = re.sub(r"[^\w.]+", "-", value).strip("-") or "none"
+    plain = re.sub(r"[^\w.]+", "-", value).strip("-") or "nothing"
     return f"seed{plain}" if title == "seed" else f"{title}-{plain}"
 
 

@@ -27,6 +27,7 @@ from structseg.errors import ConfigError, UserError, first_line
 from structseg.inference.device import pick_device
 from structseg.inference.evaluate import count
 from structseg.inference.predictor import Predictor
+from structseg.models.segmenter import Outside
 from structseg.models.segmenter import build as build_model
 from structseg.training.preflight import Preflight, refuse_too_large, widest_layer
 from structseg.training.regimes.supervised import Term
@@ -142,28 +143,46 @@ def _try_model(config: Config, model: nn.Module, num_classes: int) -> tuple[Outp
         raise ConfigError(f"model: it gives {classes} classes, but the label table has {num_classes}")
     if (count := len(output.logits)) != config.optim.batch:
         raise ConfigError(f"model: it gives logits of {count} pictures for a batch of {config.optim.batch}")
+    if isinstance(model, Outside):
+        model.stride = tried.stride  # which it did not know before
     first = Output(output.logits[:1], features=None if output.features is None else output.features[:1])
     return first, max(values, default=0) / (config.optim.batch * height * width)
 
 
 def _try_evaluation(config: Config, model: nn.Module, largest: tuple[int, int]) -> None:
-    """One picture through a copy of the model in evaluation mode: pictures have other sizes than crops, which is best
-    known before the training. It is little larger than a crop, and cut as the largest picture is by any stride."""
-    tile = config.inference.tile
-    height, width = (
-        min(tile, side) if tile else crop + (side - crop) % 64
-        for side, crop in zip(largest, config.data.crop, strict=True)
-    )
-    try:
-        with torch.no_grad():
-            copy.deepcopy(model).eval()(torch.zeros(1, 3, height, width))
-    except UserError:
-        raise
-    except Exception as error:  # whatever somebody's network does
-        raise ConfigError(
-            f"model: it fails on a picture of {height}x{width} ({first_line(error)}); pictures have sizes of their "
-            "own in evaluation: make it take any, or give one that it takes as inference.tile"
-        ) from error
+    """One picture of each size that evaluation shows through a copy of the model in evaluation mode: sizes are other
+    than crops, which is best known before the training."""
+    for height, width in sorted(_shown(config, largest)):
+        try:
+            tried = copy.deepcopy(model).eval()
+            with torch.random.fork_rng(devices=()), torch.no_grad():
+                tried(torch.zeros(1, 3, height, width))
+        except UserError:
+            raise
+        except Exception as error:  # whatever somebody's network does
+            advice = "" if config.inference.tile else ", or give one that it takes as inference.tile"
+            raise ConfigError(
+                f"model: it fails on {height}x{width} ({first_line(error)}), which evaluation shows it; pictures have "
+                f"sizes of their own: make it take any{advice}"
+            ) from error
+
+
+def _shown(config: Config, largest: tuple[int, int]) -> set[tuple[int, int]]:
+    """Heights and widths that the network sees of the largest picture; of whole ones a little more than a crop, which
+    is cut as they are by any stride."""
+    settings, crop = config.inference, config.data.crop
+    sizes = set()
+    for scale in settings.scales:
+        first = scale * (settings.longest / max(largest) if settings.longest else 1.0)
+        height, width = (max(1, round(first * side)) for side in largest)
+        if settings.tiling == "released":
+            height = width = settings.tile
+        elif settings.tile:
+            height, width = min(settings.tile, height), min(settings.tile, width)
+        elif not settings.longest:
+            height, width = crop[0] + (height - crop[0]) % 64, crop[1] + (width - crop[1]) % 64
+        sizes.add((height, width))
+    return sizes
 
 
 def _run_seconds(config: Config, forward: float, device: torch.device) -> float:

@@ -169,7 +169,7 @@ OWN: dict[str, tuple[str, tuple[str, ...]]] = {
     "lazy": ("model.name=my_code:Lazy", ("model: a lazy module",)),
     "one size alone": (
         "model.name=my_code:Square",
-        ("model: it fails on a picture of 32x48 (I want 32x32)", "make it take any", "inference.tile"),
+        ("model: it fails on 32x48 (I want 32x32), which evaluation shows it", "make it take any", "inference.tile"),
     ),
     "not to be copied": ("model.name=my_code:Uncopied", ("model: it fails", "deepcopy")),
     "one picture of two": ("model.name=my_code:Alone", ("model: it gives logits of 1 pictures for a batch of 2",)),

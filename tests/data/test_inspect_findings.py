@@ -308,12 +308,14 @@ def test_a_suggested_table_of_a_palette_that_is_filled_up(tmp_path: Path) -> Non
 # ------------------------------------------------------------------------------------------------ layouts
 
 
-def test_numbered_pictures_beside_a_table_are_somebodys_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["classes.txt", "labels.toml", "classes.toml"])
+def test_numbered_pictures_beside_a_table_are_somebodys_own(table: str, tmp_path: Path) -> None:
     for number in range(3):
         picture(tmp_path / f"images/{number:04d}.png", number)
         mask(tmp_path / f"labels/{number:04d}.png")
     assert look(tmp_path).facts["format"] == "gta5"
-    (tmp_path / "classes.txt").write_text(TABLE)
+    rows = (f'[[class]]\nname = "{name}"\nvalues = [{value}]\n' for value, name in enumerate(("road", "car", "sky")))
+    (tmp_path / table).write_text(TABLE if table.endswith("txt") else "".join(rows))
     assert "3 pairs in images/ and labels/" in only(look(tmp_path), "no splits")
 
 

@@ -64,11 +64,15 @@ def test_names(folder: Path) -> None:
     assert names(folder / "a", folder / "a" / "one.png") == ["one", "two"]
 
 
-def test_earlier_results_are_no_pictures(folder: Path) -> None:
+def test_earlier_results_are_no_pictures(folder: Path, tmp_path: Path) -> None:
     save(folder / "predicted" / "index" / "a.png", squares(5, 5))
     out = folder / "predicted"
     assert [item.name for item in find_pictures([folder], without=out)] == ["a/one", "a/two", "b/one"]
     assert [item.name for item in find_pictures([out / "index"], without=out)] == ["a"]  # asked for by name
+    roundabout = folder / "a" / ".." / ".." / "in"
+    assert len(find_pictures([roundabout], without=out)) == 3
+    (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+    assert len(find_pictures([tmp_path / "link"], without=out)) == 3
     with pytest.raises(DataError, match="no picture in it or below"):
         find_pictures([folder / "predicted"], without=out / "index")
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from structseg import models
 from structseg.config import ModelConfig
 from structseg.errors import CheckpointError, ConfigError
+from structseg.inference.whole import probabilities
 from structseg.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from structseg.models.backbones.efficientnet_lite import EfficientNetLite
 from structseg.models.heads.fcn import FCN
@@ -199,6 +200,34 @@ class Joined(nn.Module):
         small = image[..., ::2, ::2]
         joined = torch.cat([small.repeat_interleave(2, -1).repeat_interleave(2, -2), image], 1)
         return joined[..., :: self.stride_of_logits, :: self.stride_of_logits]
+
+
+@pytest.mark.parametrize(("multiple", "size"), [(14, (28, 42)), (1, (30, 50))])
+def test_what_comes_from_outside_may_say_its_own_multiple(multiple: int, size: tuple[int, int]) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Own(Joined):
+        def forward(self, image: Tensor) -> Tensor:
+            seen.append(tuple(image.shape[-2:]))
+            return super().forward(image)
+
+    module = Own(1)
+    module.multiple = multiple
+    model = Outside(module, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    model(torch.zeros(1, 3, *size))
+    assert seen == [size]
+
+
+@pytest.mark.parametrize(("stride", "height"), [(8, 361), (16, 361), (32, 360)])
+def test_cells_from_outside_stand_where_their_stride_says(stride: int, height: int) -> None:
+    """A step at a cell's first row comes back within that cell, however much of the last one is beyond the picture."""
+    border = height // stride * stride // 2 // stride * stride + stride * (height // stride // 3)
+    image = torch.zeros(1, 3, height, 64)
+    image[:, 0, border:] = 1.0
+    model = Outside(Joined(stride), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    found = (probabilities(model, image)[0, 3, :, 0] > 1 / 6 + 0.05).nonzero()[0, 0]
+    assert model.stride == stride
+    assert border - stride <= found <= border
 
 
 @pytest.mark.parametrize("stride", [1, 4])

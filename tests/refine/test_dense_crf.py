@@ -185,6 +185,9 @@ def test_bad_energies() -> None:
         energy_of_labels(np.zeros((2, 2)), num_classes=3)
     with pytest.raises(ConfigError, match="num_classes is 1; a CRF needs two classes"):
         energy_of_labels(np.zeros((2, 2), np.uint8), num_classes=1)
+    with pytest.raises(ConfigError, match=r"num_classes is 2\.5; a CRF needs two classes"):
+        energy_of_labels(np.zeros((2, 2), np.uint8), num_classes=2.5)
+    assert energy_of_labels(np.eye(2, dtype=np.uint8), num_classes=np.eye(2, dtype=int).max() + 1).shape == (2, 2, 2)
     with pytest.raises(ConfigError, match=r"confidence 1\.0 is not"):
         energy_of_labels(np.zeros((2, 2), np.uint8), num_classes=2, confidence=1.0)
     with pytest.raises(ConfigError, match="scale 0 is not"):

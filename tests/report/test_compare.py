@@ -14,7 +14,7 @@ import pytest
 from structseg.errors import CheckpointError, ConfigError
 from structseg.metrics.bootstrap import Difference, paired
 from structseg.metrics.scores import boundary_f, miou
-from structseg.report import compare, read, trust, verdict
+from structseg.report import compare, markdown, read, trust, verdict
 from structseg.report.compare import Comparison, Pair, Row
 
 AAF = ("cross_entropy", "adaptive_affinity_field")
@@ -238,6 +238,10 @@ def test_a_crf_on_top_is_compared_as_a_method(make_run: MakeRun) -> None:
     assert comparison.pair.state == "paired"
     assert comparison.pair.get("miou").value == pytest.approx(metrics["miou"] - read(plain).metrics["miou"])
     assert states(comparison)["Only inference.crf differs"] == "yes"
+    assert states(comparison)["Same pictures, labels and protocol but for the CRF"] == "yes"
+    assert [row.title for row in comparison.rows] == ["ce", "crf"]  # not by their loss, which does not tell them apart
+    lines = [f"{row.title}: {row.run.metrics['protocol']}" for row in comparison.rows]
+    assert markdown(comparison).splitlines()[-3:] == [lines[0], "", lines[1]]
     assert verdict.cost(comparison.pair).endswith("inference takes 200\u00a0% longer.")
 
 

@@ -49,6 +49,8 @@ def test_a_list_is_one_value() -> None:
     [
         ("a,b", ["a", "b"]),
         (",x.pth", ["", "x.pth"]),
+        ("0,1,2,", ["0", "1", "2"]),
+        ("]a,b", ["]a", "b"]),
         ("'a,b',\"c,d\"", ["'a,b'", '"c,d"']),
         ("{a={b=1},c=2},{}", ["{a={b=1},c=2}", "{}"]),
         ("[[1,2],[3,4]],[5]", ["[[1,2],[3,4]]", "[5]"]),
@@ -62,7 +64,7 @@ def test_values_are_parted_at_commas_of_their_own(values: str, wanted: list[str]
 
 def test_nothing_is_a_value_and_has_a_name() -> None:
     made = trials(["scenes_ce"], ["model.init_from=,a.safetensors"])
-    assert [trial.name for trial in made] == ["scenes_ce_init_from-none", "scenes_ce_init_from-a.safetensors"]
+    assert [trial.name for trial in made] == ["scenes_ce_init_from-nothing", "scenes_ce_init_from-a.safetensors"]
     assert [trial.config.model.init_from for trial in made] == ["", "a.safetensors"]
 
 

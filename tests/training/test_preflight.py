@@ -17,9 +17,10 @@ from structseg.config import DataConfig, InferenceConfig
 from structseg.data import open_format
 from structseg.data.check import halving
 from structseg.errors import ConfigError, DataError
+from structseg.models.segmenter import Outside
 from structseg.recipes import read
 from structseg.training import preflight
-from structseg.training.parts import prepare
+from structseg.training.parts import _try_evaluation, prepare
 from structseg.training.preflight import LEAST, Preflight, evaluation_memory, refuse_too_large, widest_layer
 
 CPU = torch.device("cpu")
@@ -162,6 +163,47 @@ def test_what_cannot_fit_says_what_to_set(
     refuse_too_large((500, 600), 20, settings, CPU, per_pixel=100)
     monkeypatch.setattr(preflight, "free_memory", lambda device: None)
     refuse_too_large(size, 20, settings, CPU, per_pixel=100)
+
+
+class Fixed(nn.Module):
+    """Takes 64x64 alone."""
+
+    multiple = 1
+
+    def __init__(self, *, num_classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, num_classes, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if image.shape[-2:] != (64, 64):
+            raise ValueError("I want 64x64")
+        return torch.Tensor(self.conv(image))
+
+
+@pytest.mark.parametrize(
+    ("size", "changes", "refused"),
+    [
+        ((100, 80), (), "100x80"),
+        ((64, 64), (), ""),
+        ((100, 80), ("inference.tile=64",), ""),
+        ((50, 80), ("inference.tile=64",), "50x64"),
+        ((50, 80), ("inference.tile=64", "inference.stride=64", "inference.tiling=released"), ""),
+        ((100, 100), ("inference.longest=64",), ""),
+        ((100, 100), ("inference.tile=64", "inference.scales=[0.5,1.0]"), "50x50"),
+        ((50, 50), ("inference.tile=64", "inference.scales=[2.0]"), ""),
+    ],
+)
+def test_sizes_of_evaluation_are_tried(size: tuple[int, int], changes: tuple[str, ...], refused: str) -> None:
+    config = read("scenes_ce", ("data.crop=[64,64]", "model.name=", "inference.mirror=false", *changes))
+    model = Outside(Fixed(num_classes=3), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    before = torch.get_rng_state()
+    if refused:
+        with pytest.raises(ConfigError, match=f"it fails on {refused}.*evaluation") as caught:
+            _try_evaluation(config, model, size)
+        assert ("inference.tile" in str(caught.value)) == ("inference.tile=64" not in changes)
+    else:
+        _try_evaluation(config, model, size)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_kernel_is_held_against_the_cells_that_its_term_sees() -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from structseg.data import tables
 from structseg.data.formats import missing_split, refuse_void
+from structseg.data.formats.pairs import TABLES
 from structseg.data.labels import read_labels
 from structseg.data.lists import read_names
 from structseg.data.read import SUFFIXES, read_colours, read_item, read_mask
@@ -28,7 +29,6 @@ from structseg.types import Item, Sample, UInt8
 PLATE = 34  # raw value of licence plates, -1 in Cityscapes
 ALL = "all"  # the split where there are no lists
 NOT_LISTS = frozenset(("classes.txt", "labels.txt"))
-TABLES = ("labels.toml", *sorted(NOT_LISTS))  # beside which the set is somebody's own
 
 
 class GTA5:
