@@ -24,7 +24,7 @@ from structseg.training.regimes.supervised import Supervised
 from structseg.training.run import train
 from structseg.training.state import State
 
-THIN = {"default": {"depth": 10, "width": 4}, "released": {"units": [1, 1, 1, 1], "planes": [1, 2, 2, 3]}}
+THIN = {"default": {"depth": 10, "width": 8}, "released": {"units": [1, 1, 1, 1], "planes": [1, 2, 2, 3]}}
 RELEASED = [name for name in recipes() if name.startswith("released_") and not name.endswith("_stage2")]
 
 

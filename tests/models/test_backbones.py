@@ -22,7 +22,7 @@ from structseg.models.layers.tf1 import SameConv2d, same_padding
 from structseg.models.weights import load_weights, read_tensors
 
 SMALL: dict[str, dict[str, Any]] = {
-    "resnet": {"depth": 10, "width": 4},
+    "resnet": {"depth": 10, "width": 8},
     "slim_resnet": {"units": (1, 2, 1, 1), "planes": (2, 3, 4, 5)},
     "timm": {"name": "resnet18"},
 }  # options that make a family's smallest member

@@ -245,7 +245,7 @@ def test_running_variance_is_biased(count: int) -> None:
 @pytest.mark.parametrize("preset", ["default", "released"])
 @pytest.mark.parametrize("name", sorted(NETS.values()))
 def test_networks_learn_at_any_size_and_on_one_picture(name: str, preset: str) -> None:
-    options = THIN if preset == "released" else {"depth": 10, "width": 4}
+    options = THIN if preset == "released" else {"depth": 10, "width": 8}
     net = models.create(name, num_classes=4, preset=preset, backbone_options=options).train()
     assert net.stride == 8
     for height, width in ((56, 75), (48, 48), (9, 9)):
@@ -298,7 +298,7 @@ def test_weights_of_another_network_are_refused() -> None:
         with pytest.raises(CheckpointError, match=words):
             from_tf(net, {name: array + 1 for name, array in given.items()})
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
-    plain = models.create("fcn", num_classes=3, backbone_options={"depth": 10, "width": 4})
+    plain = models.create("fcn", num_classes=3, backbone_options={"depth": 10, "width": 8})
     with pytest.raises(CheckpointError, match="not for ResNet"):
         from_tf(plain, variables)
 

@@ -30,7 +30,7 @@ from structseg.models.heads.top_down import TopDown
 from structseg.models.segmenter import Outside, Segmenter, as_output
 from structseg.types import Output
 
-TINY = ModelConfig(backbone_options={"depth": 10, "width": 4}, head="top_down", head_options={"width": 8})
+TINY = ModelConfig(backbone_options={"depth": 10, "width": 8}, head="top_down", head_options={"width": 8})
 
 
 def tiny(num_classes: int = 5, **changes: Any) -> Segmenter:

@@ -27,7 +27,7 @@ OPTIM = OptimConfig(name="adamw", lr=1e-2, weight_decay=0.1, steps=4, batch=2, e
 def fresh(freeze_stages: int) -> tuple[State, Supervised]:
     torch.manual_seed(0)
     config = ModelConfig(
-        backbone_options={"depth": 10, "width": 4},
+        backbone_options={"depth": 10, "width": 8},
         head="top_down",
         head_options={"width": 8, "dropout": 0.2},
         freeze_stages=freeze_stages,

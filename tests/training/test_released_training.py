@@ -69,7 +69,7 @@ def test_the_released_pspnet_trains_a_step_and_is_loaded_again(tmp_path: Path) -
         ("optim.batch=1",),
         ("model.name=fcn", f"model.options={{preset='released',backbone_options={THIN}}}"),
         ("model.name=deeplabv2", f"model.options={{preset='released',backbone_options={THIN}}}"),
-        ("model.name=pspnet", "model.options={width=8,backbone_options={depth=10,width=4}}", "data.geometry=default"),
+        ("model.name=pspnet", "model.options={width=8,backbone_options={depth=10,width=8}}", "data.geometry=default"),
     ],
     ids=["crop", "odd crop", "one picture", "fcn", "deeplabv2", "default"],
 )
@@ -100,7 +100,7 @@ def test_what_cannot_be_is_refused_in_one_line(changes: tuple[str, ...], words: 
 
 def test_keys_of_the_backbone_are_those_of_a_net_by_name_too(tmp_path: Path) -> None:
     """`model.weights` fills its backbone, `model.freeze_norm` stops its norms; neither is passed over in silence."""
-    options: dict[str, Any] = {"width": 8, "backbone_options": {"depth": 10, "width": 4}}
+    options: dict[str, Any] = {"width": 8, "backbone_options": {"depth": 10, "width": 8}}
     source = models.create("pspnet", num_classes=3, **options)
     assert isinstance(source, Segmenter)
     torch.save(source.backbone.state_dict(), tmp_path / "backbone.pth")
