@@ -143,7 +143,7 @@ def _try_model(config: Config, model: nn.Module, num_classes: int) -> tuple[Outp
         raise ConfigError(f"model: it gives {classes} classes, but the label table has {num_classes}")
     if (count := len(output.logits)) != config.optim.batch:
         raise ConfigError(f"model: it gives logits of {count} pictures for a batch of {config.optim.batch}")
-    if isinstance(model, Outside):
+    if isinstance(model, Outside) and isinstance(tried, Outside):
         model.stride = tried.stride  # which it did not know before
     first = Output(output.logits[:1], features=None if output.features is None else output.features[:1])
     return first, max(values, default=0) / (config.optim.batch * height * width)
