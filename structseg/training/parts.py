@@ -175,7 +175,7 @@ def _shown(config: Config, largest: tuple[int, int]) -> set[tuple[int, int]]:
     for scale in settings.scales:
         first = scale * (settings.longest / max(largest) if settings.longest else 1.0)
         height, width = (max(1, round(first * side)) for side in largest)
-        if settings.tiling == "released":
+        if settings.tile and settings.tiling == "released":
             height = width = settings.tile
         elif settings.tile:
             height, width = min(settings.tile, height), min(settings.tile, width)
