@@ -5,7 +5,7 @@
 ResNet-18 at output stride 8 with pyramid pooling, four crops of 224x224, is ruled by its convolutions;
 EfficientNet-Lite0 with the top-down head, eight of 256x320, by memory. Random weights and pictures. The ways take turns
 step by step; printed are the least processor seconds of each and how often it fits into the first one's. bfloat16 pays
-where the processor has instructions for it (avx512_bf16 or amx in lscpu).
+where the processor has instructions for it (avx512_bf16 or amx in lscpu), and is left out where torch has none.
 """
 
 from __future__ import annotations
@@ -67,6 +67,13 @@ def compare(title: str, ways: dict[str, Callable[[], float]]) -> None:
         print(f"  {name:34} {min(values):7.3f} s   {base / min(values):5.2f}x")
 
 
+def has_bfloat16() -> bool:
+    has: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not has:
+        print("bfloat16 is left out: this processor has no instructions for it")
+    return has
+
+
 def main() -> None:
     for title, config, size in (
         ("ResNet-18, stride 8, psp, 4 x 224x224", RESNET, (4, 224, 224)),
@@ -74,7 +81,7 @@ def main() -> None:
     ):
         ways = {
             f"{kind}, {order}": stepper(config, size, last=order == "channels last", low=kind == "bfloat16")
-            for kind in ("float32", "bfloat16")
+            for kind in (("float32", "bfloat16") if has_bfloat16() else ("float32",))
             for order in ("channels first", "channels last")
         }
         compare(title, ways)
