@@ -191,6 +191,8 @@ def test_bad_input() -> None:
     for distances in ((), (2, 1), (1, 1), (0, 1)):
         with pytest.raises(ConfigError, match="ascending"):
             trimap_counts(classes, classes, num_classes=3, distances=distances)
+    with pytest.raises(ConfigError, match="256 trimap distances are given; at most 255"):
+        trimap_counts(classes, classes, num_classes=3, distances=tuple(range(1, 257)))
 
 
 @given(st.integers(0, 2**16))
