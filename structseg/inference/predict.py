@@ -99,8 +99,8 @@ def _below(path: Path, without: Path | None) -> list[Path]:
     if not path.is_dir():
         return [path]
     found = sorted(file for file in files_below(path) if file.suffix.lower() in SUFFIXES)
-    if without and path.resolve() in without.resolve().parents:
-        found = [file for file in found if not file.resolve().is_relative_to(without.resolve())]
+    if without and path.resolve() in (own := without.resolve()).parents:
+        found = [file for file in found if not file.resolve().is_relative_to(own)]
     if not found:
         raise DataError(f"{path}: no picture in it or below (looked for {' '.join(sorted(SUFFIXES))})")
     return found

@@ -27,7 +27,7 @@ from structseg.errors import ConfigError, UserError, first_line
 from structseg.inference.device import pick_device
 from structseg.inference.evaluate import count
 from structseg.inference.predictor import Predictor
-from structseg.models.segmenter import Outside
+from structseg.models.segmenter import Outside, Segmenter
 from structseg.models.segmenter import build as build_model
 from structseg.training.preflight import Preflight, refuse_too_large, widest_layer
 from structseg.training.regimes.supervised import Term
@@ -100,7 +100,8 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     scored = [split for split in _splits(config) if split != config.data.train or split == split_of(config)]
     largest, classes = preflight.largest(scored), dataset.labels.num_classes
     refuse_too_large(largest, classes, config.inference, chosen, per_pixel=per_pixel)
-    _try_evaluation(config, model, largest)
+    if not isinstance(model, Segmenter):  # ours take any size
+        _try_evaluation(config, model, largest)
     terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
     for place, term in enumerate(terms):
         _try_loss(place, term, output, config.data.crop)
@@ -152,9 +153,9 @@ def _try_model(config: Config, model: nn.Module, num_classes: int) -> tuple[Outp
 def _try_evaluation(config: Config, model: nn.Module, largest: tuple[int, int]) -> None:
     """One picture of each size that evaluation shows through a copy of the model in evaluation mode: sizes are other
     than crops, which is best known before the training."""
+    tried = copy.deepcopy(model).eval()
     for height, width in sorted(_shown(config, largest)):
         try:
-            tried = copy.deepcopy(model).eval()
             with torch.random.fork_rng(devices=()), torch.no_grad():
                 tried(torch.zeros(1, 3, height, width))
         except UserError:
