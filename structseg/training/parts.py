@@ -112,8 +112,18 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     state = State(regime.trained(), config.optim)
     about = _about(config, dataset, model, terms)
     balanced = balance(dataset, items, config.data.balance, threads=config.data.workers)
-    warnings = preflight.warnings(config.data.train)
+    warnings = (*preflight.warnings(config.data.train), *_slow_precision(config, chosen))
     return Parts(config, dataset, items, regime, state, chosen, about, warnings, balanced)
+
+
+def _slow_precision(config: Config, device: torch.device) -> tuple[str, ...]:
+    """A warning where bfloat16 is asked for and the processor would emulate it."""
+    keys = {"optim.precision": config.optim.precision, "inference.precision": config.inference.precision}
+    low = [key for key, precision in keys.items() if precision == "bfloat16"]
+    if not low or device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return ()
+    asked = " and ".join(low)
+    return (f"warning: {asked} = bfloat16: this processor only emulates it, many times slower; take float32",)
 
 
 def _check_weights(model: nn.Module) -> None:

@@ -20,7 +20,7 @@ from structseg.errors import ConfigError, DataError
 from structseg.models.segmenter import Outside
 from structseg.recipes import read
 from structseg.training import preflight
-from structseg.training.parts import _try_evaluation, prepare
+from structseg.training.parts import _slow_precision, _try_evaluation, prepare
 from structseg.training.preflight import LEAST, Preflight, evaluation_memory, refuse_too_large, widest_layer
 
 CPU = torch.device("cpu")
@@ -103,6 +103,17 @@ def test_the_absent_class_is_said_once(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 # ------------------------------------------------------------------------------------------------ memory
+
+
+@pytest.mark.parametrize("has", [False, True])
+def test_emulated_bfloat16_is_warned_of(has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has)
+    low = read("scenes_ce", ["optim.precision=bfloat16", "inference.precision=bfloat16"])
+    said = _slow_precision(low, CPU)
+    asked = "optim.precision and inference.precision = bfloat16"
+    emulated = f"warning: {asked}: this processor only emulates it, many times slower; take float32"
+    assert said == (() if has else (emulated,))
+    assert _slow_precision(low, torch.device("cuda")) == _slow_precision(read("scenes_ce"), CPU) == ()
 
 
 def test_the_widest_layer_is_measured() -> None:
