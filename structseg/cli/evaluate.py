@@ -25,7 +25,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, val or test; default: the run's own.")] = "",
     out: Annotated[
         Path | None,
-        typer.Option(help="Where metrics.json, per_image.npz and pictures go; default: RUN if nothing differs."),
+        typer.Option(help="A folder for the scores, which compare reads like a run; default: RUN if nothing differs."),
     ] = None,
     device: Device = "auto",
 ) -> None:

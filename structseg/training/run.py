@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from structseg import runs
+from structseg import published, runs
 from structseg.config import Config, checked, difference, merge, override_trained, read_toml, to_toml
 from structseg.console import Console
 from structseg.data import open_format
@@ -248,9 +248,18 @@ def rescore(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Score the model of a run folder again, with differences such as `inference.mirror=true` or `data.root=...`."""
+    """Score the model of a run folder again, with differences such as `inference.mirror=true` or `data.root=...`.
+
+    `out` becomes a folder that the report reads like a run: scores, settings with the differences, the run's facts.
+    Raises ConfigError where `out` is another run.
+    """
+    folder = published.find(str(path)) or path
+    folder = folder if folder.is_dir() else folder.parent
+    own = out is not None and out.resolve() == folder.resolve()
     if out is not None:
         runs.check_writable(out)
+        if not own and any((out / name).exists() for name in (runs.LOG, runs.MODEL)):
+            raise ConfigError(f"--out {out} holds a run of its own; choose another folder for these scores")
     chosen = pick_device(device)
     model = load(path, device=chosen)
     known: Config = vars(model)["config"]
@@ -264,6 +273,10 @@ def rescore(
             "to score them as they are, name a copy of the folder as DATA"
         )
     metrics: dict[str, Any] = score(model, dataset, config, out=out, device=chosen, progress=progress)
+    if out is not None and not own:
+        meta = folder / runs.META
+        runs.write_json(out / runs.META, runs.read_json(meta) if meta.is_file() else vars(model)["about"])
+        runs.write_text(out / runs.CONFIG, to_toml(config))
     return metrics
 
 

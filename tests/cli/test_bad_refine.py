@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from support import TINY_SCENES, Cli, refused
+
+from structseg.report.read import read
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +49,27 @@ def test_a_score_with_a_crf_says_so(structseg_cli: Cli, run: Path, tmp_path: Pat
     before = json.loads((run / "metrics.json").read_text())
     assert " · no CRF · " in before["protocol"]
     assert metrics["iou"] != before["iou"]
+
+
+def test_scores_with_a_crf_stand_beside_the_run(structseg_cli: Cli, run: Path, tmp_path: Path) -> None:
+    """The folder is read like a run: settings with the difference, the run's facts, paired with the run's pictures."""
+    scored = tmp_path / "refined"
+    done = structseg_cli("evaluate", run, "inference.crf=true", "inference.crf_steps=3", "--out", scored)
+    assert done.returncode == 0, done.stderr
+    again = read(scored)
+    assert (again.config["inference"]["crf"], again.config["inference"]["crf_steps"]) == (True, 3)
+    assert again.meta == read(run).meta
+    table = tmp_path / "table.md"
+    done = structseg_cli("compare", run, scored, "--baseline", "run", "--markdown", table, "--out", tmp_path / "c.html")
+    assert done.returncode == 0, done.stderr
+    assert "| refined − run |" in table.read_text()
+
+
+def test_scores_never_lie_over_another_run(structseg_cli: Cli, run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    before = {path.name: path.read_bytes() for path in other.iterdir() if path.is_file()}
+    done = structseg_cli("evaluate", run, "inference.crf=true", "--out", other)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("holds a run of its own; choose another folder for these scores")
+    assert {path.name: path.read_bytes() for path in other.iterdir() if path.is_file()} == before
