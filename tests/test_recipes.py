@@ -80,7 +80,9 @@ def test_every_recipe_says_what_it_scored(name: str) -> None:
     """As `structseg list recipes` shows it: the paper's number, ours with its date and page, or that there is none."""
     about = recipes()[name].__doc__ or ""
     assert "\n" not in about
-    if measured := re.search(r"Measured 2\d{3}-\d\d-\d\d(?:, one seed)?: (.+) \(docs/results\.md\)\.$", about):
+    if measured := re.search(
+        r"Measured 2\d{3}-\d\d-\d\d(?:, one seed|, half size)?: (.+) \(docs/results\.md\)\.$", about
+    ):
         numbers = re.findall(r"\d+\.\d(?: ± \d\.\d)?", measured[1])
         lines = re.findall(rf"^\| `?{name}\b.*$", (ROOT / "docs/results.md").read_text(encoding="utf-8"), re.M)
         assert len(numbers) == 2, about

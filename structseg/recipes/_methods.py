@@ -28,14 +28,14 @@ def random(base: Config) -> Config:
     return plus(base, "random_projection")
 
 
-def adversarial(base: Config) -> Config:
-    """The projection by a GAN (eq. 5 and 6), with the published weight."""
-    return replace(base, regime="adversarial_projection", regime_options={"weight": 0.01})
+def adversarial(base: Config, *, weight: float = 0.01) -> Config:
+    """The projection by a GAN (eq. 5 and 6), with the published weight unless a recipe says otherwise."""
+    return replace(base, regime="adversarial_projection", regime_options={"weight": weight})
 
 
-def embedding(base: Config, *, weight: float = 1.0) -> Config:
+def embedding(base: Config) -> Config:
     """The contrastive loss on the last feature before the classifier."""
-    return plus(base, "embedding_contrast", weight=weight)
+    return plus(base, "embedding_contrast")
 
 
 def plus(base: Config, loss: str, *, weight: float = 1.0, decay: float = 1.0, **options: Any) -> Config:
