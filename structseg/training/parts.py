@@ -120,7 +120,9 @@ def _slow_precision(config: Config, device: torch.device) -> tuple[str, ...]:
     """A warning where bfloat16 is asked for and the processor would emulate it."""
     keys = {"optim.precision": config.optim.precision, "inference.precision": config.inference.precision}
     low = [key for key, precision in keys.items() if precision == "bfloat16"]
-    if not low or device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if not low or device.type != "cpu" or not torch.backends.mkldnn.is_available():  # unknown without oneDNN
+        return ()
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return ()
     asked = " and ".join(low)
     return (f"warning: {asked} = bfloat16: this processor only emulates it, many times slower; take float32",)
