@@ -25,17 +25,29 @@ def convert(
         str,
         typer.Option(help="A net (pspnet, fcn, deeplabv2) or a backbone (slim_resnet, resnet).", show_default=False),
     ],
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.tsv",
+            help="Write what became of every name; also where OLD does not fit.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write the weights of OLD as NEW; say of every key what became of it.
 
     NEW is for model.init_from where --model is a net, for model.weights where it is a backbone.
     """
     from structseg.config import Config, override
+    from structseg.errors import ConfigError
     from structseg.models.convert import checkpoint
 
+    for text in options or ():
+        if not all(part.strip() for part in text.partition("=")[:2]):
+            raise ConfigError(f"'{text}' is no option of the model: give KEY=VALUE, e.g. preset=released or depth=101")
     given = override(Config(), [f"model.options.{text}" for text in options or ()]).model.options
-    report = checkpoint(old, new, source=source, model=model, options=given)
-    print(report)
-    for name in report.skipped:
+    found = checkpoint(old, new, source=source, model=model, options=given, account=report)
+    print(found)
+    for name in found.skipped:
         print(f"skipped  {name}")
     print(f"written to {new}")

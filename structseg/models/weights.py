@@ -3,9 +3,10 @@
 A file is a .safetensors file or a .pth/.pt state dict (opened with `weights_only`, so nothing in it runs).
 `load_weights` is strict: what the module needs must be in the file with the right shape; what the file has beyond that
 is named in the report. `load_fitting` is for another task's weights: what fits is taken, the rest stays new and is
-named; where both label tables are known, a class keeps its row of the classifier by its name. Half precision becomes
-float32 (the module's own dtype). Batch norm's `num_batches_tracked`, which many files lack and on which nothing here
-depends, is loaded where it is there and never missed.
+named; where both label tables are known, a class keeps its row of the classifier by its name. Both refuse weights that
+fit and are of another kind of network (origin.py). Half precision becomes float32 (the module's own dtype). Batch
+norm's `num_batches_tracked`, which many files lack and on which nothing here depends, is loaded where it is there and
+never missed.
 """
 
 from __future__ import annotations
@@ -15,18 +16,29 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from structseg import published, runs
 from structseg.errors import CheckpointError, ConfigError, first_line
 from structseg.models.backbones import Backbone
+from structseg.models.origin import check_origin, header
 
 COUNTER = "num_batches_tracked"
+SOME = 3  # names of a kind in a report's line
+
+
+class Row(NamedTuple):
+    """What became of one name. Shapes are those of arrays laid out as ours."""
+
+    status: str  # "loaded", "skipped", "missing" or "shape", which is another one than needed
+    name: str  # in the file; "" where it lacks the key
+    key: str  # of the module; "" where it has no use for the name
+    shape: tuple[int, ...] | None  # in the file
+    needed: tuple[int, ...] | None  # in the module
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,7 @@ class Report:
     shape: tuple[str, ...]  # `key (file's shape, module's shape)`; neither loaded, skipped nor missing
     carried: tuple[str, ...] | None = None  # classes whose rows were taken by name, where label tables differ
     classes: int = 0  # of the module, where `carried` says something
+    rows: tuple[Row, ...] = ()  # name by name, as they were matched
 
     def __str__(self) -> str:
         """One line: `FILE: 241 loaded, 6 skipped (fc.weight, ...), 0 missing, 0 of another shape`."""
@@ -50,6 +63,11 @@ class Report:
     def new(self) -> tuple[str, ...]:
         """What of the module stayed as it was."""
         return (*self.shape, *self.missing)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the line leaves names out."""
+        return max(len(self.skipped), len(self.missing), len(self.shape)) > SOME
 
     def start(self) -> str:
         """One line on a start from another task: `FILE: 118 of 120 weights loaded; new: head.classifier.weight ...`."""
@@ -64,7 +82,7 @@ def load_weights(module: nn.Module, source: str | Path) -> Report:
     """Fill `module` from a file, or from `"imagenet"` where the backbone knows such a file; all or nothing.
 
     Keys go through `module.rename` where there is one. Raises CheckpointError where the file cannot be read, lacks a
-    needed key or has one of another shape; ConfigError and MissingExtra for "imagenet".
+    needed key, has one of another shape or is of another kind of network; ConfigError and MissingExtra for "imagenet".
     """
     rename: Callable[[str], str | None] = str
     tensors: dict[str, Tensor] | None = None
@@ -78,6 +96,8 @@ def load_weights(module: nn.Module, source: str | Path) -> Report:
     report, fitting = match(module, tensors or read_tensors(Path(source)), str(source), rename)
     if report.missing or report.shape:
         raise CheckpointError(f"{report}; they are another network's (a run's own weights go to model.init_from)")
+    if not tensors:
+        check_origin(module, Path(source))
     module.load_state_dict(fitting, strict=False)
     return report
 
@@ -86,15 +106,15 @@ def load_fitting(module: nn.Module, source: str | Path, *, names: Sequence[str] 
     """Fill what fits from a weight file, a run folder or a published model, leave the rest of `module` as it is.
 
     `names` are the module's classes. Where the file knows its own and they are others, only rows of classes of the same
-    name are taken into the classifier. Raises CheckpointError where the file cannot be read or less than half of the
-    module's weights fit: small vectors of another network fit by chance.
+    name are taken into the classifier. Raises CheckpointError where the file cannot be read, is of another kind of
+    network, or less than half of the module's weights fit: small vectors of another network fit by chance.
     """
-    path = published.find(str(source)) or Path(source)
-    path = path / runs.MODEL if path.is_dir() else path
+    path = _start(source)
     tensors = read_tensors(path)
     report, fitting = match(module, tensors, str(path), str)
     if sum(not key.endswith(COUNTER) for key in report.loaded) < len(report.new):
         raise CheckpointError(f"{report}; less than half of the model is in it: is it another network's?")
+    check_origin(module, path)
     theirs = _class_names(path) if names else ()
     if theirs and theirs != tuple(names):
         rows = _rows_by_name(module, tensors, theirs, tuple(names))
@@ -106,14 +126,30 @@ def load_fitting(module: nn.Module, source: str | Path, *, names: Sequence[str] 
     return report
 
 
+def notice(source: str | Path) -> str:
+    """The terms of use of what `load_fitting` takes, from its header; what starts from it keeps them. "" = none."""
+    text = header(_start(source)).get("notice", "")
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text
+
+
+def _start(source: str | Path) -> Path:
+    """The weight file of a run folder or a published model, or the file itself."""
+    path = published.find(str(source)) or Path(source)
+    return path / runs.MODEL if path.is_dir() else path
+
+
 def _class_names(path: Path) -> tuple[str, ...]:
     """The classes of a weight file from its header, or from meta.json beside it; none where neither says."""
+    if path.suffix != ".safetensors":
+        return ()
+    facts = header(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            facts = file.metadata() or {}
         table = json.loads(facts["labels"]) if "labels" in facts else runs.read_json(path.parent / runs.META)["labels"]
         return tuple(str(name) for name in table["names"])
-    except (SafetensorError, CheckpointError, ValueError, KeyError, TypeError):
+    except (CheckpointError, ValueError, KeyError, TypeError):
         return ()  # a file of somebody else's
 
 
@@ -179,19 +215,23 @@ def match(
     A wrapper's `module.` before a name is dropped where the module has no such key.
     """
     ours = module.state_dict()
-    fitting, skipped, shape, met = {}, [], [], set()
+    fitting, shape, met, rows = {}, [], set(), []
     for name, tensor in tensors.items():
         key = rename(name if name in ours else name.removeprefix("module."))
         if key is None or key not in ours or key in met:
-            skipped.append(name)
+            rows.append(Row("skipped", name, "", tuple(tensor.shape), None))
             continue
         met.add(key)
-        if tensor.shape == ours[key].shape:
+        fits = tensor.shape == ours[key].shape
+        rows.append(Row("loaded" if fits else "shape", name, key, tuple(tensor.shape), tuple(ours[key].shape)))
+        if fits:
             fitting[key] = tensor
         else:
             shape.append(_misfit(key, tensor, ours[key]))
+    skipped = tuple(row.name for row in rows if row.status == "skipped")
     missing = tuple(key for key in ours if key not in met and not key.endswith(COUNTER))
-    return Report(source, tuple(fitting), tuple(skipped), missing, tuple(shape)), fitting
+    rows += [Row("missing", "", key, None, tuple(ours[key].shape)) for key in missing]
+    return Report(source, tuple(fitting), skipped, missing, tuple(shape), rows=tuple(rows)), fitting
 
 
 def _misfit(key: str, given: Tensor, own: Tensor) -> str:
@@ -200,6 +240,6 @@ def _misfit(key: str, given: Tensor, own: Tensor) -> str:
     return f"{key} ({tuple(given.shape)}, here {tuple(own.shape)})"
 
 
-def _some(keys: list[str] | tuple[str, ...], count: int = 3) -> str:
+def _some(keys: list[str] | tuple[str, ...], count: int = SOME) -> str:
     """` (a, b, c, ...)`, or nothing for no keys."""
     return f" ({', '.join(keys[:count])}{', ...' if len(keys) > count else ''})" if keys else ""

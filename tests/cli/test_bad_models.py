@@ -93,6 +93,44 @@ def test_bad_weight_files(change: str, structseg_cli: Cli, tmp_path: Path) -> No
     assert not (tmp_path / "evil").exists()
 
 
+DEFAULT = ("model.name=fcn", "model.options={backbone_options={depth=50}}")
+SLIM = ("model.name=fcn", 'model.options={preset="released",backbone_options={units=[3,4,6,3]}}')
+WRONG_FAMILY: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "TF-Slim's into torchvision's": (
+        (*DEFAULT, "model.weights=slim.safetensors"),
+        ("slim.safetensors: its weights are of TF-Slim's", 'take model.options.preset="released"'),
+    ),
+    "torchvision's into TF-Slim's": (
+        (*SLIM, "model.weights=resnet.pth"),
+        ("resnet.pth: shapes fit, but", "TF-Slim's", "structseg convert --source tf", 'model.options.preset="default"'),
+    ),
+    "start from TF-Slim's": (
+        (*DEFAULT, "model.init_from=whole.safetensors"),
+        ("whole.safetensors: its weights are of TF-Slim's", 'take model.options.preset="released"'),
+    ),
+    "start of TF-Slim's": (
+        (*SLIM, "model.init_from=whole.pth"),
+        ("whole.pth: shapes fit, but", "structseg convert --source tf"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_FAMILY)
+def test_weights_of_another_kind_of_resnet(case: str, structseg_cli: Cli, tmp_path: Path) -> None:
+    changes, words = WRONG_FAMILY[case]
+    state = {key: torch.zeros_like(value) for key, value in ResNet(depth=50).state_dict().items()}
+    whole = {f"backbone.{key}": value for key, value in state.items()}
+    file = tmp_path / changes[-1].partition("=")[2]
+    tensors = state if file.stem in ("slim", "resnet") else whole
+    if file.suffix == ".pth":
+        torch.save(tensors, file)
+    else:
+        save_file(tensors, file, {"converted": "resnet_v1_50.ckpt, tf, slim_resnet"})
+    tiny = (word for word in TINY_SCENES if not word.startswith("model."))
+    out = tmp_path / "run"
+    refused(structseg_cli, "train", "scenes_ce", *tiny, *changes, "--out", out, out=out, words=words)
+
+
 NETS = """
 import torch
 from torch import nn

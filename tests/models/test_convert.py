@@ -400,6 +400,11 @@ def test_the_whole_net_of_pspnets_authors(tmp_path: Path, whole_file: dict[str, 
     wanted = their_logits(whole_file, feature)
     assert wanted.std() > 1
     torch.testing.assert_close(logits, wanted, rtol=1e-6, atol=1e-6 * float(wanted.std()))
+    listed = {row.name: row for row in report.rows}
+    assert len(listed) == len(report.rows)
+    assert set(listed) == set(read_caffemodel(file))
+    assert {row.key for row in report.rows if row.status == "loaded"} == set(report.loaded)
+    assert listed["conv5_3_pool1_conv/bn/3"].key == "head.branches.0.0.bias"  # of which it is made
     alone = ResNet(**DEEP)
     blobs = read_caffemodel(file)
     assert {f"{layer}/0" for layer in authors_head()} <= set(from_caffe(alone, blobs).skipped)
@@ -451,6 +456,14 @@ def test_another_net_than_pspnets_is_refused_in_a_line(
         checkpoint(file, tmp_path / "new.safetensors", **call)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    "name", ["conv1_1_3x3_s2", "conv1_1_3x3_s2/", "conv1_1_3x3_s2/bn", "a/²", "a/-1", "a/" + "9" * 5000]
+)
+def test_a_name_that_is_no_blobs_is_refused(name: str) -> None:
+    with pytest.raises(CheckpointError, match=r"file\.npz: '.*' is no name of a blob; give LAYER/PLACE"):
+        from_caffe(ResNet(**DEEP), {"conv6/0": np.zeros(1), name: np.zeros(1)}, source="file.npz")
 
 
 @torch.no_grad()

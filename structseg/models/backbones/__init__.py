@@ -25,6 +25,7 @@ class Backbone(nn.Module):
     strides: tuple[int, ...]  # of each feature, as they are after dilation
     mean: RGB = IMAGENET_MEAN  # of RGB pictures on the 0..255 scale
     std: RGB = IMAGENET_STD
+    origins: tuple[str, ...] = ("",)  # of the weight files that mean something here: models/origin.py
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Normalised (B,3,H,W) -> features (B,channels[n],ceil(H/strides[n]),ceil(W/strides[n]))."""

@@ -136,6 +136,8 @@ class ResNet(Backbone):
         one_of("model.backbone_options.first_dilation", first_dilation, ("last", "own"))
         block, counts = DEPTHS[depth]
         deep = stem == "deep"
+        if first_dilation == "own":
+            self.origins = ("", "caffe")
         self.as_pspnet = deep and first_dilation == "own" and depth == 101
         self.conv1 = deep_stem(width) if deep else nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         channels, strides, dilation = [2 * width if deep else width], [2], 1

@@ -70,6 +70,7 @@ class SlimResNet(Backbone):
 
     mean = MEAN
     std = (1.0, 1.0, 1.0)
+    origins = ("tf",)
 
     def __init__(
         self,

@@ -7,7 +7,8 @@ All or nothing: a network is filled only where every weight of it is found with 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,14 @@ Array = NDArray[Any]
 Rename = Callable[[str], str | None]
 
 TORCH_SOURCES = ("torchvision", "timm", "mxnet")
+
+
+class Misfit(CheckpointError):
+    """The names or shapes of a file are not those of the network; `report` says of every one what was found."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(f"{report}; it is another network's file or another model is meant")
+        self.report = report
 
 
 def from_tf(model: nn.Module, variables: Mapping[str, Array], *, source: str = "variables") -> Report:
@@ -69,10 +78,20 @@ def from_torch(model: nn.Module, state: Mapping[str, Tensor], *, source: str, fi
     return _fill(model, state, file or source, rename)
 
 
-def _fill(model: nn.Module, tensors: Mapping[str, Tensor], source: str, rename: Rename) -> Report:
+def _fill(
+    model: nn.Module,
+    tensors: Mapping[str, Tensor],
+    source: str,
+    rename: Rename,
+    made_of: Mapping[str, Sequence[str]] | None = None,
+) -> Report:
+    """`made_of` names the file's own arrays behind one that was computed of them; they are as long as it."""
     report, fitting = match(model, tensors, source, rename)
+    own = made_of or {}
+    rows = (row._replace(name=name) for row in report.rows for name in own.get(row.name, (row.name,)))
+    report = replace(report, rows=tuple(rows))
     if report.missing or report.shape:
-        raise CheckpointError(f"{report}; it is another network's file or another model is meant")
+        raise Misfit(report)
     model.load_state_dict(fitting, strict=False)
     return report
 
@@ -185,6 +204,7 @@ _CAFFE_HEAD = {  # layer -> where our convolution stands, and its norm behind it
     **{f"conv5_3_pool{bins}_conv": f"head.branches.{place}." for place, bins in enumerate(_BRANCHES)},
     "conv5_4": "head.mix.",
 }
+_BLOB = r"(?s:.*)/[0-9]{1,9}"  # layer, and its place among the layer's
 _WHOLE_PICTURE = "conv5_3_pool1_conv"  # their branch of one part
 
 
@@ -195,8 +215,8 @@ def from_caffe(model: nn.Module, blobs: Mapping[str, Array], *, source: str = "b
     Their colours are BGR and not divided: the first convolution takes over both, and its norm the difference of the
     means. Norms hold slope, bias and the moving mean and variance, as they are. In the head, the norm of the branch of
     the whole picture, where ours has none, goes into its convolution, and the parts are put into our order. Raises
-    CheckpointError where a weight is missing or has another shape. Source: prototxt and bn_layer.cpp of
-    github.com/hszhao/PSPNet.
+    CheckpointError where a weight is missing or has another shape, or a name is no `layer/place`. Source: prototxt and
+    bn_layer.cpp of github.com/hszhao/PSPNet.
     """
     backbone, head = (model.backbone, model.head) if isinstance(model, Segmenter) else (model, None)
     if head is not None and not (isinstance(head, PSP) and tuple(map(str, head.bins)) == _BRANCHES):
@@ -211,14 +231,19 @@ def from_caffe(model: nn.Module, blobs: Mapping[str, Array], *, source: str = "b
             'backbone_options={stem="deep",first_dilation="own"}); '
             "their net of 50 layers strides elsewhere, though its shapes fit"
         )
+    if strange := [name for name in blobs if not re.fullmatch(_BLOB, name)]:
+        raise CheckpointError(
+            f"{source}: '{strange[0]}' is no name of a blob; give LAYER/PLACE, e.g. conv1_1_3x3_s2/0 for its kernel"
+        )
     tensors = {name: tensor(array.reshape(-1) if _is_vector(name) else array) for name, array in blobs.items()}
     first, mean = "conv1_1_3x3_s2/0", "conv1_1_3x3_s2/bn/2"
     if first in tensors and mean in tensors:
         tensors[first], tensors[mean] = _take_colours(backbone, tensors[first].float(), tensors[mean].float())
+    made_of = {}
     if head is not None:
-        _fold_norm(tensors, source)
+        made_of = _fold_norm(tensors, source)
         _order_parts(tensors, head.channels[-1])
-    return _fill(model, tensors, source, lambda name: caffe_key(name, whole=head is not None))
+    return _fill(model, tensors, source, lambda name: caffe_key(name, whole=head is not None), made_of)
 
 
 def _take_colours(model: ResNet, weight: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
@@ -231,15 +256,16 @@ def _take_colours(model: ResNet, weight: Tensor, mean: Tensor) -> tuple[Tensor, 
     return weight * torch.tensor(model.std).view(1, 3, 1, 1), mean - shift
 
 
-def _fold_norm(tensors: dict[str, Tensor], source: str) -> None:
+def _fold_norm(tensors: dict[str, Tensor], source: str) -> dict[str, list[str]]:
     """g (W x - m) / sqrt(v + eps) + b of the branch of the whole picture as W' x + b' (layers/pyramid.py says why).
 
-    Exact in evaluation; in training theirs normalises over the batch's pictures, ours does not.
+    Returns the bias and the blobs that it is made of. Exact in evaluation; in training theirs normalises over the
+    batch's pictures, ours does not.
     """
     kernel, bias = f"{_WHOLE_PICTURE}/0", f"{_WHOLE_PICTURE}/1"
     norm = [f"{_WHOLE_PICTURE}/bn/{place}" for place in range(4)]
     if not {kernel, *norm} <= set(tensors):
-        return  # refused: our bias is missing
+        return {}  # refused: our bias is missing
     weight = tensors[kernel]
     if any(tensors[name].shape != weight.shape[:1] for name in norm):
         counts = ", ".join(str(tensors[name].numel()) for name in norm)
@@ -251,6 +277,7 @@ def _fold_norm(tensors: dict[str, Tensor], source: str) -> None:
     scale = slope / (variance + _CAFFE_EPSILON).sqrt()
     tensors[kernel] = (weight * scale.view(-1, *[1] * (weight.ndim - 1))).float()
     tensors[bias] = (shift - mean * scale).float()
+    return {bias: norm}
 
 
 def _order_parts(tensors: dict[str, Tensor], depth: int) -> None:
