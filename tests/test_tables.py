@@ -113,7 +113,8 @@ def files(words: list[str]) -> set[str]:
 def test_runs_that_are_scored_are_made_by_a_command() -> None:
     made = {place for words in COMMANDS for place in outputs(words) | files(words)}
     scored = {parts(words[2:])[0][0] for words in COMMANDS if words[1] in ("evaluate", "predict")}
-    starts = {each.removeprefix("model.init_from=") for words in COMMANDS for each in words if "init_from=" in each}
+    scored |= {run for words in COMMANDS if words[1] == "compare" for run in parts(words[2:])[0]}
+    starts = {config.model.init_from for words in COMMANDS for config in configs(words)} - {""}
     starts |= {recipe(name).model.init_from for name in recipes() if name.endswith("aaf_stage2")}
     assert scored | starts <= made
 
@@ -125,6 +126,24 @@ def outputs(words: list[str]) -> set[str]:
     if words[1] == "grid":
         return {f"{out}/{trial.name}" for trial in trials(names, over, differences)}
     return {out}
+
+
+def configs(words: list[str]) -> list[Config]:
+    """What a command trains."""
+    names, differences, over = parts(words[2:])
+    if words[1] == "grid":
+        return [trial.config for trial in trials(names, over, differences)]
+    return [read(names[0], differences)] if words[1] == "train" else []
+
+
+def test_both_stages_train_every_method_on_every_network() -> None:
+    made = {name for name in recipes() if name.startswith("voc_")}
+    places = {f"runs/voc{stage}{net}" for stage in ("", "2") for net in ("", "_fcn", "_deeplab")}
+    stages = [words for words in COMMANDS if words[1] == "grid" and words[words.index("--out") + 1] in places]
+    for stage in (False, True):
+        trained = [config for words in stages for config in configs(words) if bool(config.model.init_from) == stage]
+        assert {config.recipe for config in trained} == made
+        assert len(trained) == len(made) == 18
 
 
 def test_numbers_of_the_page_are_those_of_the_recipes() -> None:

@@ -11,7 +11,10 @@ from structseg.cli.arguments import Device
 
 Words = Annotated[
     list[str],
-    typer.Argument(help="Recipes or TOML files, and differences for all of them: optim.steps=500.", show_default=False),
+    typer.Argument(
+        help="Recipes or TOML files, and differences for all of them: optim.steps=500; {run} is the name of the run.",
+        show_default=False,
+    ),
 ]
 
 
@@ -35,17 +38,18 @@ def grid(
     from structseg import runs
     from structseg.errors import ConfigError
     from structseg.report import compare, markdown, print_table, summary, write_page
-    from structseg.study.grid import run, trials
+    from structseg.study.grid import row_of, run, trials
 
     sources = [word for word in recipes if "=" not in word]
     if not sources:
         raise ConfigError("the grid needs a recipe, e.g. structseg grid scenes_ce scenes_aaf --over seed=0,1,2")
     made = trials(sources, over or (), [word for word in recipes if "=" in word])
+    first = row_of(made, out, baseline) if baseline else ()
     runs.check_file(out / "grid.md")
     failed = run(made, out, jobs=jobs, device=device)
     finished = [out / trial.name for trial in made if trial.name not in failed]
     if finished:
-        comparison = compare(finished, baseline=baseline)
+        comparison = compare(finished, baseline=next((name for name in first if name not in failed), None))
         print_table(comparison, Console())
         runs.write_text(out / "grid.md", markdown(comparison))
         runs.write_json(out / "grid.json", summary(comparison))

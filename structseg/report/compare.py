@@ -1,12 +1,12 @@
 """How do runs differ on the same pictures? Rows of scores, and the paired difference of every two rows.
 
-Runs whose configurations differ by the seed alone form one row: its score is the mean over seeds, its range theirs.
-Rows scored on the same pictures have paired intervals (`resample`), clear where they leave out 0. Rows without counts
-by picture, or scored on other pictures, have differences without an interval; rows with another protocol (but for the
-CRF) or label table have none (`Pair.state`). Measures: miou, boundary (F), matched (boundary F one to one, where it
-stands beside the form of `boundary`), thin (mean IoU of the thin classes), accuracy, instance, iou:c and boundary:c of
-class c, trimap:t within the t-th distance of a border. All numbers are fractions, 0..1; NaN is unknown. A is the
-baseline, B what is compared with it.
+Runs whose configurations differ by the seed alone form one row: its score is the mean over seeds, its range and
+deviation theirs. Rows scored on the same pictures have paired intervals (`resample`), clear where they leave out 0.
+Rows without counts by picture, or scored on other pictures, have differences without an interval; rows with another
+protocol (but for the CRF) or label table have none (`Pair.state`). Measures: miou, boundary (F), matched (boundary F
+one to one, where it stands beside the form of `boundary`), thin (mean IoU of the thin classes), accuracy, instance,
+iou:c and boundary:c of class c, trimap:t within the t-th distance of a border. All numbers are fractions, 0..1; NaN is
+unknown. A is the baseline, B what is compared with it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import statistics
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from structseg.errors import CheckpointError, ConfigError, did_you_mean
@@ -29,23 +31,25 @@ SUMMARY = ("boundary", "thin", "miou", "accuracy")  # in the order of the page
 PLAIN_LOSSES = ("cross_entropy", "ohem", "focal")  # these look at one pixel at a time: no structure
 FEW_ROWS = 8  # more are sorted, and folded away on the page
 NAN = float("nan")
-_LOSS_NAMES = {
+_METHOD_NAMES = {
     "cross_entropy": ("Cross-entropy", "CE"),
     "affinity_field": ("Affinity field", "Affinity"),
     "adaptive_affinity_field": ("Adaptive (AAF)", "AAF"),
     "random_projection": ("Random projection", "Random"),
     "ohem": ("OHEM", "OHEM"),
     "rmi": ("RMI", "RMI"),
+    "adversarial_projection": ("Adversarial", "Adversarial"),
 }
 
 
 @dataclass(frozen=True)
 class Score:
-    """A measure of a row: its value and its interval (one run) or the range of its seeds (several)."""
+    """A measure of a row: its value and its interval (one run) or the range and deviation of its seeds (several)."""
 
     value: float
     low: float = NAN
     high: float = NAN
+    sd: float = NAN  # sample standard deviation
 
 
 @dataclass(frozen=True)
@@ -144,8 +148,7 @@ def compare_runs(runs: Sequence[Run], *, baseline: str | None = None) -> Compari
         raise CheckpointError(
             f"{first}; at least one run with metrics.json is needed: structseg evaluate RUN writes it"
         )
-    groups = _by_configuration(runs)
-    rows = [Row(place, *names, group) for place, (group, names) in enumerate(zip(groups, _names(groups), strict=True))]
+    rows = _rows(runs, [_configuration(run) if run.finished else place for place, run in enumerate(runs)])
     intervals, differences = _resampled([row for row in rows if row.finished])
     rows = [replace(row, scores=_scores(row, intervals.get(row.index, {}))) for row in rows]
     finished = [row for row in rows if row.finished]
@@ -154,61 +157,68 @@ def compare_runs(runs: Sequence[Run], *, baseline: str | None = None) -> Compari
     return Comparison(tuple(rows), pairs, a, b)
 
 
+def planned_row(runs: Sequence[Run], name: str) -> Row:
+    """The row that `name` means once `runs`, which were not begun, have scores. Raises `ConfigError` for none."""
+    return _find(_rows(runs, map(_configuration, runs)), name, among="the runs of the grid")
+
+
 # rows
 
 
-def _by_configuration(runs: Sequence[Run]) -> list[tuple[Run, ...]]:
-    """Runs that differ by the seed alone together, in the order given; a run without scores stays alone."""
-    groups: dict[object, list[Run]] = {}
-    for place, run in enumerate(runs):
-        same: object = place
-        if run.finished:
-            keys = tuple(sorted(without_seed(run.config).items()))
-            same = (keys, run.metrics.get("protocol"), run.metrics.get("split"), run.labels and run.labels.names)
-        group = groups.setdefault(same, [])
-        if any(run.path.resolve() == other.path.resolve() for other in group):
-            continue
-        group.append(run)
-    return [tuple(group) for group in groups.values()]
+def _rows(runs: Sequence[Run], configurations: Iterable[Hashable]) -> list[Row]:
+    """Runs of the same configuration together, in the order given; one folder counts once."""
+    groups: dict[Hashable, dict[Path, Run]] = {}
+    for run, configuration in zip(runs, configurations, strict=True):
+        groups.setdefault(configuration, {}).setdefault(run.path.resolve(), run)
+    made = [tuple(group.values()) for group in groups.values()]
+    return [Row(place, *names, group) for place, (group, names) in enumerate(zip(made, _names(made), strict=True))]
+
+
+def _configuration(run: Run) -> Hashable:
+    """What runs of one row share: everything but the seed, and how they were scored."""
+    keys = tuple(sorted(without_seed(run.config).items()))
+    return keys, run.metrics.get("protocol"), run.metrics.get("split"), run.labels and run.labels.names
 
 
 def _names(groups: list[tuple[Run, ...]]) -> list[tuple[str, str]]:
-    """Title and short name of each row: its losses where these tell the rows apart, else its folder."""
-    by_loss = [_loss_names(group[0].losses) for group in groups]
+    """Title and short name of each row: its methods where these tell the rows apart, else its folder."""
+    by_method = [_method_names(group[0].methods) for group in groups]
     refined = {_crf(group[0].metrics) for group in groups if group[0].finished}
     if (
         len(refined) < 2
-        and all(title for title, _ in by_loss)
-        and len({title for title, _ in by_loss}) == len(by_loss) > 1
+        and all(title for title, _ in by_method)
+        and len({title for title, _ in by_method}) == len(by_method) > 1
     ):
-        return by_loss
+        return by_method
     folders = [Row(0, "", "", group).name for group in groups]
     paths = [str(group[0].path) for group in groups]
     chosen = folders if len(set(folders)) == len(folders) else paths
     return [(name, name) for name in chosen]
 
 
-def _loss_names(losses: tuple[str, ...]) -> tuple[str, str]:
-    words = [_LOSS_NAMES.get(loss, (loss.replace("_", " ").capitalize(),) * 2) for loss in losses]
-    if len(words) > 1 and losses[0] in PLAIN_LOSSES:
+def _method_names(methods: tuple[str, ...]) -> tuple[str, str]:
+    words = [_METHOD_NAMES.get(method, (method.replace("_", " ").capitalize(),) * 2) for method in methods]
+    if len(words) > 1 and methods[0] in PLAIN_LOSSES:
         return "+ " + " + ".join(title for title, _ in words[1:]), " + ".join(short for _, short in words[1:])
     return " + ".join(title for title, _ in words), " + ".join(short for _, short in words)
 
 
 def _roles(finished: list[Row], baseline: str | None) -> tuple[Row | None, Row]:
-    """A: the one asked for, else the first without a structure loss, else the first. B: the last other one."""
+    """A: the one asked for, else the first of plain losses alone, else the first. B: the last other one."""
     if baseline is None:
-        plain = [row for row in finished if row.run.losses and set(row.run.losses) <= set(PLAIN_LOSSES)]
+        plain = [row for row in finished if row.run.methods and set(row.run.methods) <= set(PLAIN_LOSSES)]
         first = (plain or finished)[0]
     else:
-        known = {name: row for row in finished for name in _called(row)}
-        if baseline.rstrip("/") not in known:
-            raise ConfigError(
-                f"baseline '{baseline}' is not among the runs with scores{did_you_mean(baseline, [*known])}"
-            )
-        first = known[baseline.rstrip("/")]
+        first = _find(finished, baseline, among="the runs with scores")
     others = [row for row in finished if row is not first]
     return (first, others[-1]) if others else (None, first)
+
+
+def _find(rows: list[Row], name: str, *, among: str) -> Row:
+    known = {called: row for row in rows for called in _called(row)}
+    if name.rstrip("/") not in known:
+        raise ConfigError(f"baseline '{name}' is not among {among}{did_you_mean(name, known)}")
+    return known[name.rstrip("/")]
 
 
 def _called(row: Row) -> Iterator[str]:
@@ -234,7 +244,8 @@ def _scores(row: Row, intervals: Limits) -> dict[str, Score]:
         if key == "miou" and len(seeds) == 1 and row.run.metrics.get("ci95"):
             low, high = row.run.metrics["ci95"]
             limits = (NAN if low is None else low, NAN if high is None else high)
-        found[key] = Score(sum(seeds) / len(seeds), *limits)
+        known = len(seeds) > 1 and not any(map(math.isnan, seeds))
+        found[key] = Score(sum(seeds) / len(seeds), *limits, sd=statistics.stdev(seeds) if known else NAN)
     return found
 
 

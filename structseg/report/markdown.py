@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from structseg.report.compare import Comparison, Row, protocols, values
 from structseg.report.table import columns
-from structseg.report.verdict import points, signed
+from structseg.report.verdict import points, signed, signed_ends, spread
 
 _COSTS = ("seconds of training", "seconds a picture", "parameters")
 
@@ -88,15 +88,14 @@ def _differences(comparison: Comparison, a: Row, row: Row, keys: Mapping[str, st
         if pair.state == "incomparable" or not changes:
             yield "–"
             continue
-        limits = pair.get(key)
-        over = "" if math.isnan(limits.low) else f" ({signed(limits.low)} to {signed(limits.high)})"
+        limits = signed_ends(pair.get(key).low, pair.get(key).high)
+        over = f" ({limits})" if limits else ""
         gained = f", {sum(change > 0 for change in changes)} of {len(changes)}" if len(changes) > 1 else ""
-        yield f"{_mean(changes, sign=True)}{over}{gained}"
+        yield f"{_mean(changes, say=signed)}{over}{gained}"
 
 
-def _mean(given: Iterable[float], *, sign: bool = False) -> str:
+def _mean(given: Iterable[float], *, say: Callable[[float], str] = points) -> str:
     numbers = list(given)
     if not numbers:
         return "–"
-    text = (signed if sign else points)(statistics.fmean(numbers))
-    return f"{text} ± {points(statistics.stdev(numbers))}" if len(numbers) > 1 else text
+    return spread(say(statistics.fmean(numbers)), statistics.stdev(numbers) if len(numbers) > 1 else math.nan)

@@ -26,7 +26,7 @@ from structseg.report.patches import patches
 from structseg.report.resample import DRAWS
 from structseg.report.settings import differing, flat
 from structseg.report.table import COLUMNS, columns
-from structseg.report.verdict import points, signed
+from structseg.report.verdict import ends, points, signed, signed_ends
 
 _TEMPLATES = jinja2.PackageLoader("structseg.report", "templates")
 _EXTREMES = 3  # classes named on each side
@@ -101,7 +101,7 @@ def _json(value: Any) -> Markup:
 def _single(row: Row) -> dict[str, Any]:
     """One row with scores: no A and B."""
     forest = [
-        {"key": key, "name": COLUMNS[key], "value": points(score.value), "range": _ends(score.low, score.high)}
+        {"key": key, "name": COLUMNS[key], "value": points(score.value), "range": ends(score.low, score.high)}
         for key in SUMMARY
         if (score := row.scores.get(key)) and not math.isnan(score.value)
     ]
@@ -111,7 +111,7 @@ def _single(row: Row) -> dict[str, Any]:
         "headline": verdict.of_row(row),
         "pair": None,
         "name": row.name,
-        "losses": " and ".join(loss.replace("_", " ") for loss in row.run.losses),
+        "methods": " and ".join(method.replace("_", " ") for method in row.run.methods),
         "images": row.run.metrics.get("images"),
         "forest": forest,
         "where": where,
@@ -127,7 +127,7 @@ def _block(pair: Pair) -> dict[str, Any]:
         "pair": pair,
         "against": verdict.against(pair.a),
         "images": pair.b.run.metrics.get("images"),
-        "lead": [(name, signed(d.value), _range(d.low, d.high)) for name, d in lead],
+        "lead": [(name, signed(d.value), signed_ends(d.low, d.high)) for name, d in lead],
         "cost": verdict.cost(pair) if known else "",
         "forest": _forest(pair),
         "where": _where(pair) if known else [],
@@ -153,7 +153,7 @@ def _forest(pair: Pair) -> list[dict[str, Any]]:
                 "from": points(pair.a.value(key)),
                 "to": points(pair.b.value(key)),
                 "value": signed(change.value),
-                "range": _range(change.low, change.high),
+                "range": signed_ends(change.low, change.high),
                 "state": change.clear,
                 "x": drawn,
             }
@@ -189,14 +189,6 @@ def _where(pair: Pair) -> list[dict[str, str]]:
 
 def _distances(row: Row) -> list[float]:
     return list((row.run.metrics.get("trimap") or {}).get("distances", ()))
-
-
-def _range(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f"{signed(low)} to {signed(high)}"
-
-
-def _ends(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f"{points(low)}–{points(high)}"
 
 
 # facts, protocol, sections

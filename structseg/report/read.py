@@ -22,6 +22,7 @@ from structseg import runs
 from structseg.errors import CheckpointError, DataError
 from structseg.types import Labels
 
+PLAIN_REGIME = "supervised"
 Counts64 = NDArray[np.int64]
 
 
@@ -78,9 +79,11 @@ class Run:
         return bool(self.metrics)
 
     @property
-    def losses(self) -> tuple[str, ...]:
-        """Names of the losses in the order of the configuration."""
-        return tuple(str(loss.get("name", "")) for loss in self.config.get("losses", ()))
+    def methods(self) -> tuple[str, ...]:
+        """What it was trained with: its losses in the order of the configuration, and a regime beyond the plain one."""
+        losses = tuple(str(loss.get("name", "")) for loss in self.config.get("losses", ()))
+        regime = str(self.config.get("regime", PLAIN_REGIME))
+        return losses if regime == PLAIN_REGIME else (*losses, regime)
 
     @property
     def seed(self) -> int | None:

@@ -6,11 +6,12 @@ weights and one key `losses.NAME` for each loss with its options, so that adding
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 HARMLESS = ("seed", "recipe", "log_every", "save_every", "data.workers", "evaluation.pictures")  # decide no score
-LOSS_KEYS = ("losses", "optim.loss_lr")  # what belongs to the loss: everything below these
+LOSS_KEYS = ("losses", "optim.loss_lr", "regime", "regime_options")  # what belongs to the loss: everything below these
 
 
 def flat(config: dict[str, Any]) -> dict[str, str]:
@@ -39,8 +40,15 @@ def is_loss(key: str) -> bool:
 
 
 def without_seed(config: dict[str, Any]) -> dict[str, str]:
-    """What runs of one row share: the flat configuration less its seed and what decides no score."""
-    return {key: text for key, text in flat(config).items() if key not in HARMLESS}
+    """What runs of one row share: the flat configuration less its seed and what decides no score.
+
+    A second stage begins with a first one of its own seed, so the seed is left out of that name, too.
+    """
+    keys = {key: text for key, text in flat(config).items() if key not in HARMLESS}
+    if first := keys.get("model.init_from"):
+        seed = config.get("seed")
+        keys["model.init_from"] = re.sub(rf"seed{seed}(?!\d)|(?<![\d.]){seed}$", "", first, count=1)
+    return keys
 
 
 def _losses(terms: list[dict[str, Any]]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The comparison as plain JSON types, for programs: every score of every row, its seeds and the difference from A.
 
 Fractions 0..1, null where unknown. A difference carries the interval over pictures (bootstrap over groups, seeds
-averaged); `by_seed` has the scores in the order of `seeds`.
+averaged); `sd` is the sample standard deviation over seeds, `by_seed` has the scores in the order of `seeds`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def _row(comparison: Comparison, row: Row) -> dict[str, Any]:
     about |= {"seeds": [run.seed for run in row.runs], "classes": list(row.classes)}
     about["train_seconds"] = [_number(run.meta.get("train_seconds")) for run in row.runs]
     about["scores"] = {key: _number(score.value) for key, score in row.scores.items()}
+    about["sd"] = {key: _number(score.sd) for key, score in row.scores.items()}
     about["by_seed"] = {key: [_number(values(run).get(key)) for run in row.runs] for key in row.scores}
     a = comparison.a
     if a is not None and row is not a:

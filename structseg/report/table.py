@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from structseg.metrics.bootstrap import Difference
 from structseg.report import trust, verdict
-from structseg.report.compare import Comparison, Pair, Row, protocols
-from structseg.report.verdict import SIGNS, points, signed
+from structseg.report.compare import Comparison, Row, protocols
+from structseg.report.verdict import SIGNS, ends, points, signed, signed_ends, spread
 
 COLUMNS = {
     "miou": "mIoU",
@@ -20,6 +22,8 @@ COLUMNS = {
     "accuracy": "Pixel accuracy",
     "instance": "Instance mIoU",
 }
+_LEGEND = "± standard deviation over seeds · with a sign: difference from A · from, to: 95 % interval over pictures"
+_PLAIN_WIDTH = 120  # of a file or a pipe
 _STYLES = {"gain": "bold blue", "loss": "bold yellow", "unclear": "dim"}
 
 
@@ -30,16 +34,19 @@ def columns(comparison: Comparison) -> dict[str, str]:
 
 
 def print_table(comparison: Comparison, console: Console) -> None:
-    """Scores in points; below each its interval, and beside it the paired difference from A."""
+    """Scores in points with their deviation over seeds or the interval of one run; below, the difference from A."""
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PLAIN_WIDTH
     console.print(Text(verdict.verdict(comparison), style="bold"))
     keys = columns(comparison)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("run")
+    table.add_column("run", overflow="fold", min_width=15)  # A Cross-entropy
     for title in keys.values():
         table.add_column(title, justify="right")
     for row in comparison.ordered:
         table.add_row(_name(comparison, row), *(_cell(comparison, row, key) for key in keys))
     console.print(table)
+    console.print(Text(_LEGEND, style="dim"))
     for line in protocols(comparison.finished):
         console.print(Text(line, style="dim"))
     checks = trust.of_pair(comparison.pair) if comparison.pair else trust.of_row(comparison.b)
@@ -62,12 +69,18 @@ def _cell(comparison: Comparison, row: Row, key: str) -> Text:
     score = row.scores.get(key)
     if score is None or math.isnan(score.value):
         return Text("–", style="dim")
-    text = Text(points(score.value), style="bold" if comparison.mark(row, key) == "best" else "")
-    if not math.isnan(score.low):
-        text.append(f"\n{points(score.low)}–{points(score.high)}", style="dim not bold")
+    best = comparison.mark(row, key) == "best"
+    text = Text(spread(points(score.value), score.sd), style="bold" if best else "")
+    if len(row.runs) == 1 and (limits := ends(score.low, score.high)):
+        text.append(f"\n{limits}", style="dim not bold")
     if comparison.a and row is not comparison.a:
-        pair: Pair = comparison.pairs[comparison.a.index, row.index]
-        change = pair.get(key)
-        if not math.isnan(change.value):
-            text.append(f"\n{signed(change.value)} {SIGNS[change.clear]}", style=f"not bold {_STYLES[change.clear]}")
+        text.append(_change(comparison.pairs[comparison.a.index, row.index].get(key)))
     return text
+
+
+def _change(change: Difference) -> Text:
+    if math.isnan(change.value):
+        return Text()
+    limits = signed_ends(change.low, change.high)
+    lines = f"\n{signed(change.value)} {SIGNS[change.clear]}" + (f"\n{limits}" if limits else "")
+    return Text(lines, style=f"not bold {_STYLES[change.clear]}")

@@ -29,6 +29,21 @@ def signed(value: float) -> str:
     return text if text in ("–", "0.0") or text.startswith("−") else f"+{text}"
 
 
+def ends(low: float, high: float) -> str:
+    """50.2–53.6; empty where unknown."""
+    return "" if math.isnan(low) else f"{points(low)}–{points(high)}"
+
+
+def signed_ends(low: float, high: float) -> str:
+    """+3.5 to +5.2; empty where unknown."""
+    return "" if math.isnan(low) else f"{signed(low)} to {signed(high)}"
+
+
+def spread(value: str, sd: float) -> str:
+    """51.9 ± 0.7: a value as text with its deviation, where that is known."""
+    return value if math.isnan(sd) else f"{value} ± {points(sd)}"
+
+
 def difference(change: Difference) -> str:
     """+4.4 ± 0.8 ▲; both ends instead of ± where one side is clearly longer. The same rule stands in page.js."""
     sign = f"\u00a0{SIGNS[change.clear]}"
@@ -37,7 +52,7 @@ def difference(change: Difference) -> str:
     width, lean = change.high - change.low, abs(change.low + change.high - 2 * change.value)
     if lean <= max(0.002, 0.15 * width):
         return f"{signed(change.value)} ± {points(width / 2)}{sign}"
-    return f"{signed(change.value)} ({signed(change.low)} to {signed(change.high)}){sign}"
+    return f"{signed(change.value)} ({signed_ends(change.low, change.high)}){sign}"
 
 
 def verdict(comparison: Comparison) -> str:
@@ -47,8 +62,8 @@ def verdict(comparison: Comparison) -> str:
 
 def of_row(row: Row) -> str:
     score = row.scores["miou"]
-    ends = "" if math.isnan(score.low) else f" ({points(score.low)}–{points(score.high)})"
-    return f"{points(score.value)} mIoU{ends}"
+    limits = ends(score.low, score.high)
+    return f"{points(score.value)} mIoU" + (f" ({limits})" if limits else "")
 
 
 def of_pair(pair: Pair) -> str:

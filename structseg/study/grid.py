@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from structseg import recipes, runs
 from structseg.config import Config, parse_override, to_toml
 from structseg.console import duration
 from structseg.errors import ConfigError
+from structseg.report.compare import planned_row
+from structseg.report.read import Run
 from structseg.training.machine import cores
 from structseg.training.parts import check_names
 from structseg.training.run import refuse_other_run
@@ -42,20 +45,29 @@ class Trial:
 def trials(sources: Sequence[str], over: Sequence[str], overrides: Sequence[str] = ()) -> tuple[Trial, ...]:
     """Recipes times the values of every `a.b=x,y` of `over`, later ones fastest; `overrides` hold for all.
 
-    Raises ConfigError for a key, value or name that one of the runs would refuse, and for two runs of one name.
+    `{run}` in a difference stands for the name of the run, e.g. `model.init_from=runs/first/{run}`: a second stage
+    from the run of the same name. Raises ConfigError for a key, value or name that one of the runs would refuse, and
+    for two runs of one name.
     """
     axes = [_axis(text) for text in over]
     titles = _titles([axis[0] for axis in axes])
     made = []
     for source, values in itertools.product(sources, itertools.product(*(values for _, values in axes))):
+        name = "_".join([Path(source).stem, *map(_label, titles, values)])
         own = (f"{key}={value}" for (key, _), value in zip(axes, values, strict=True))
-        config = recipes.read(source, (*overrides, *own))
+        config = recipes.read(source, [text.replace("{run}", name) for text in (*overrides, *own)])
         check_names(config)
-        made.append(Trial("_".join([Path(source).stem, *map(_label, titles, values)]), config))
+        made.append(Trial(name, config))
     names = [trial.name for trial in made]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"the grid has two runs called {twice[0]}; give each recipe and each value once")
     return tuple(made)
+
+
+def row_of(made: Sequence[Trial], out: Path, name: str) -> tuple[str, ...]:
+    """The trials of the row that the report of this grid will call `name`. Raises ConfigError where there is none."""
+    planned = [Run(out / trial.name, tomllib.loads(to_toml(trial.config)), log=()) for trial in made]
+    return tuple(run.name for run in planned_row(planned, name).runs)
 
 
 def _axis(text: str) -> tuple[str, tuple[str, ...]]:

@@ -200,10 +200,10 @@ def _write_pictures(
     (folder / "index.json").write_text(json.dumps(index))
 
 
-def config_text(losses: tuple[str, ...], seed: int = 0, lr: float = 0.01) -> str:
+def config_text(losses: tuple[str, ...], seed: int = 0, lr: float = 0.01, regime: str = "supervised") -> str:
     lines = [
         f"seed = {seed}",
-        'regime = "supervised"',
+        f'regime = "{regime}"',
         "",
         "[model]",
         'backbone = "resnet"',
@@ -248,6 +248,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         count: int = 12,
         data: int = 0,
         lr: float = 0.01,
+        regime: str = "supervised",
         labels: Labels = LABELS,
         names: list[str] | None = None,
         meta: dict[str, Any] | None = None,
@@ -265,7 +266,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
             groups=[f"drive_{place // 2}" for place in range(count)],
             targets=targets,
             predictions=shaken(targets, amount, seed + 100 * amount),
-            config=config_text(losses, seed, lr),
+            config=config_text(losses, seed, lr, regime),
             log=log_rows(losses, 0.6),
             meta=extra,
             **more,

@@ -46,6 +46,18 @@ def test_roles_and_titles(make_run: MakeRun) -> None:
         compare(runs, baseline="zz")
 
 
+def test_a_regime_is_a_method(make_run: MakeRun) -> None:
+    runs = [make_run("gan", regime="adversarial_projection"), make_run("ce")]
+    comparison = compare(runs)
+    assert [(row.title, row.short) for row in comparison.rows] == [
+        ("+ Adversarial", "Adversarial"),
+        ("Cross-entropy", "CE"),
+    ]
+    assert comparison.a
+    assert comparison.a.name == "ce"  # the first one given has the same losses, but is not plain
+    assert states(comparison)["Only the loss differs (1 key)"] == "yes"
+
+
 def test_folder_names_where_losses_do_not_tell_apart(make_run: MakeRun) -> None:
     comparison = compare([make_run("slow", lr=0.01), make_run("fast", lr=0.1)])
     assert [row.title for row in comparison.rows] == ["slow", "fast"]
@@ -284,11 +296,34 @@ def test_seeds_of_one_configuration_are_one_row(make_run: MakeRun) -> None:
     values = [read(run).metrics["miou"] for run in runs[:3]]
     score = comparison.rows[0].scores["miou"]
     assert (score.value, score.low, score.high) == pytest.approx((sum(values) / 3, min(values), max(values)))
+    assert score.sd == pytest.approx(np.std(values, ddof=1))
     assert comparison.pair
     assert comparison.pair.state == "paired"
     means = [row.value("miou") for row in comparison.rows]
     assert comparison.pair.get("miou").value == pytest.approx(means[1] - means[0])
     assert states(comparison)["3 seeds per run"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("starts", "rows"),
+    [
+        (("runs/a_seed0", "runs/a_seed1"), 1),
+        (("runs/a_seed0_lr-1", "runs/a_seed1_lr-1"), 1),
+        (("runs/a_0", "runs/a_1"), 1),
+        (("runs/a", "runs/a"), 1),
+        (("runs/a_1", "runs/a_0"), 2),
+        (("runs/a_10", "runs/a_11"), 2),
+        (("runs/a_0.0", "runs/a_0.1"), 2),
+    ],
+)
+def test_second_stages_are_seeds_where_their_first_ones_were(
+    make_run: MakeRun, starts: tuple[str, str], rows: int
+) -> None:
+    runs = [make_run(f"s{seed}", seed=seed) for seed in range(2)]
+    for run, start in zip(runs, starts, strict=True):
+        settings = run / "config.toml"
+        settings.write_text(settings.read_text().replace("[model]", f'[model]\ninit_from = "{start}"'))
+    assert len(compare(runs).rows) == rows
 
 
 def test_unequal_numbers_of_seeds(make_run: MakeRun) -> None:

@@ -22,6 +22,7 @@ from rich.console import Console
 
 from structseg.errors import CheckpointError
 from structseg.report import compare, page, pictures, print_table, verdict, write_page
+from structseg.report.verdict import points, signed
 from structseg.types import Labels
 
 AAF = ("cross_entropy", "adaptive_affinity_field")
@@ -226,6 +227,27 @@ def test_names_cannot_break_the_page(make_run: MakeRun) -> None:
     assert "<i>x</i>" in text
     assert "a<b>" in text
     assert "a<b>" in table(runs)
+
+
+def test_the_terminal_says_how_sure_a_number_is(make_run: MakeRun) -> None:
+    runs = [make_run(f"ce_s{seed}", amount=3, seed=seed) for seed in range(2)]
+    runs += [make_run(f"aaf_s{seed}", losses=AAF, amount=1, seed=seed) for seed in range(2)]
+    comparison = compare(runs)
+    assert comparison.pair
+    a, b = (row.scores["miou"] for row in comparison.rows)
+    change = comparison.pair.get("miou")
+    lines = table(runs).splitlines()[1:7]
+    end = lines[0].index("mIoU") + len("mIoU")
+    assert [line[:end].split("  ")[-1].strip() for line in lines] == [
+        "mIoU",
+        f"{points(a.value)} ± {points(a.sd)}",
+        "",
+        f"{points(b.value)} ± {points(b.sd)}",
+        f"{signed(change.value)} ▲",
+        f"{signed(change.low)} to {signed(change.high)}",
+    ]
+    alone = compare(runs[:1]).b.scores["miou"]
+    assert f"{points(alone.low)}–{points(alone.high)}" in table(runs[:1]).split("Boundary F")[1]
 
 
 def test_markup_of_the_terminal_is_not_read_from_names(make_run: MakeRun) -> None:

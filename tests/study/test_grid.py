@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import pytest
 from support import ROOT, TINY_SCENES, Cli, refused
 
 from structseg.errors import ConfigError
-from structseg.study.grid import _axis, trials
+from structseg.study.grid import _axis, row_of, trials
 
 TINY = (*TINY_SCENES, "data.workers=0")
 
@@ -73,6 +74,24 @@ def test_keys_that_end_alike_are_written_out() -> None:
     assert made[0].name == "scenes_aaf_losses.0.weight-1_losses.1.weight-3"
 
 
+def test_a_second_stage_begins_with_the_run_of_its_name() -> None:
+    made = trials(["scenes_ce", "scenes_aaf"], ["seed=0,1"], ["model.init_from=runs/first/{run}"])
+    assert [trial.config.model.init_from for trial in made] == [f"runs/first/{trial.name}" for trial in made]
+    assert made[0].name == "scenes_ce_seed0"
+    assert row_of(made, Path("g"), "CE") == ("scenes_ce_seed0", "scenes_ce_seed1")  # whatever they begin with
+
+
+@pytest.mark.parametrize("name", ["CE", "Cross-entropy", "scenes_ce", "scenes_ce_seed1", "g/scenes_ce_seed0/"])
+def test_a_baseline_is_any_name_of_its_row(name: str) -> None:
+    made = trials(["scenes_aaf", "scenes_ce"], ["seed=0,1"])
+    assert row_of(made, Path("g"), name) == ("scenes_ce_seed0", "scenes_ce_seed1")
+
+
+def test_a_baseline_that_will_not_be_is_refused_before(structseg_cli: Cli, tmp_path: Path) -> None:
+    words = ("grid", "scenes_ce", "scenes_aaf", *TINY, "--baseline", "scenes_cee", "--out", "g")
+    refused(structseg_cli, *words, out=tmp_path / "g", words=("scenes_cee", "did you mean 'scenes_ce'?"))
+
+
 @pytest.mark.parametrize(
     ("over", "words"),
     [
@@ -100,6 +119,8 @@ def test_a_grid_from_start_to_table(structseg_cli: Cli, tmp_path: Path) -> None:
     by_hand = [json.loads((folder / f"scenes_aaf_seed{seed}" / "metrics.json").read_text())["miou"] for seed in (0, 1)]
     assert rows[1]["by_seed"]["miou"] == by_hand
     assert rows[1]["scores"]["miou"] == pytest.approx(sum(by_hand) / 2)
+    assert rows[1]["sd"]["miou"] == pytest.approx(statistics.stdev(by_hand))
+    assert f"{100 * statistics.fmean(by_hand):.1f} ± {100 * statistics.stdev(by_hand):.1f}" in done.stdout
     assert rows[1]["paired"]["state"] == "paired"
     assert "border precision" in (folder / "grid.md").read_text()
     assert (folder / "compare.html").is_file()
