@@ -1,7 +1,7 @@
 """Published models: folders like a run's, config.toml and weights, found by their name. No torch.
 
 Two places hold them: `weights/` of a checkout, and `home()` for all others.
-A file or folder of the same name where the command is called comes first.
+A file or run folder of the same name where the command is called comes first; any other folder does not.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ OURS = ("street",)  # in `weights/` of a checkout, not in the package
 
 
 def find(name: str) -> Path | None:
-    """The folder of the published model `name`; None where there is none, or where `name` is a path that exists."""
-    if Path(name).exists() or Path(name).name != name:
+    """The folder of the published model `name`; None where there is none, or a file or run folder `name` is here."""
+    here = Path(name)
+    if here.name != name or here.is_file() or runs.is_run(here):
         return None
     return next((place / name for place in _places() if runs.is_run(place / name)), None)
 
@@ -25,7 +26,10 @@ def where(name: str) -> str:
     """Where a model of this name is to be had, as the end of an error line; no more than "" for a name not known."""
     if name not in OURS:
         return ""
-    return f"; it comes with a checkout of the repository: copy weights/{name} from one into {home()}"
+    return (
+        f"; it comes with a checkout of the repository: copy its folder weights/{name}, "
+        f"so that {home() / name / runs.CONFIG} exists"
+    )
 
 
 def names() -> tuple[str, ...]:

@@ -128,15 +128,27 @@ def check_file(path: Path) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Only one process at a time trains in `folder`; raises DataError where another one does."""
     path = folder / LOCK
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"{folder} is in use by another process; wait for it or choose another --out") from None
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    while True:
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(f"{folder} is in use by another process; wait for it or choose another --out") from None
+            if not _lies_at(path, file):  # its last owner took it away after we opened it: this lock keeps nobody out
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _lies_at(path: Path, file: IO[str]) -> bool:
+    """Whether the open `file` is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 from pathlib import Path
 from typing import IO
 
@@ -54,6 +56,35 @@ def test_leftovers_are_only_half_written_files(tmp_path: Path) -> None:
     (tmp_path / "last" / ".state.pt.abc.part").write_text("")
     (tmp_path / "my.part").write_text("")
     assert [path.name for path in runs.leftovers(tmp_path)] == [".state.pt.abc.part"]
+
+
+@pytest.mark.parametrize("third", [False, True])
+def test_a_lock_that_was_taken_away_before_it_was_got(
+    third: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between our opening of the file and our locking it the first owner ends, and perhaps a third one begins."""
+    flock, owners = fcntl.flock, contextlib.ExitStack()
+    owners.enter_context(runs.locked(tmp_path))
+
+    def late(file: IO[str], how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        owners.close()
+        if third:
+            owners.enter_context(runs.locked(tmp_path))
+        flock(file, how)
+
+    def refused() -> None:
+        with pytest.raises(DataError, match="in use by another process"), runs.locked(tmp_path):
+            pass
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    if third:
+        refused()
+    else:
+        with runs.locked(tmp_path):
+            refused()
+    owners.close()
+    assert not (tmp_path / runs.LOCK).exists()
 
 
 def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hatchling.builders.sdist import SdistBuilder
 from PIL import Image
-from support import ROOT, Cli
+from support import ROOT, Cli, refused
 
 import structseg
 from structseg.config import DataConfig
@@ -30,7 +31,14 @@ def test_small_and_with_terms(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_it_is_no_part_of_the_package() -> None:
+    """Of neither distribution: the model has terms of its own, and a package is under Apache-2.0 alone."""
     assert not list((ROOT / "structseg").rglob("*.safetensors"))
+    files = {Path(file.distribution_path) for file in SdistBuilder(str(ROOT)).recurse_included_files()}
+    assert Path("structseg/published.py") in files
+    assert not [file for file in files if file.suffix == ".safetensors"]
+    assert not [file for file in files if file.is_relative_to("weights") or file.is_relative_to("docs/evidence")]
+    for said in ("NOTICE", "docs/install.md"):
+        assert "weights/street" in (ROOT / said).read_text()
 
 
 def test_the_command(structseg_cli: Cli, tmp_path: Path) -> None:
@@ -40,6 +48,35 @@ def test_the_command(structseg_cli: Cli, tmp_path: Path) -> None:
     assert "non-commercial" in done.stderr
     with Image.open(tmp_path / "predicted" / "index" / "photo.png") as mask:
         assert mask.size == (160, 90)
+
+
+WRONG: dict[str, tuple[tuple[str, ...], str]] = {
+    "key": (("predict", "street", "photo.jpg", "inference.bogus=1", "--out", "out"), "inference.bogus"),
+    "no such picture": (("predict", "street", "gone.jpg", "--out", "out"), "gone.jpg: no such file"),
+    "no picture": (("predict", "street", "words.jpg", "--out", "out"), "words.jpg"),
+    "stride": (("predict", "street", "photo.jpg", "--tile", "32", "inference.stride=33", "--out", "out"), "stride"),
+    "data": (("evaluate", "street", "gone", "--out", "out"), "gone"),
+    "classes": (("evaluate", "street", "data.format=scenes", "--out", "out"), "has no class 'Sky'"),
+    "nothing named": (("evaluate", "street"), "data.root"),
+    "export": (("export", "street", "inference.bogus=1", "--out", "out"), "inference.bogus"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_the_one_line(case: str, structseg_cli: Cli, tmp_path: Path) -> None:
+    words, said = WRONG[case]
+    Image.new("RGB", (48, 40)).save(tmp_path / "photo.jpg")
+    (tmp_path / "words.jpg").write_text("no picture")
+    refused(structseg_cli, *words, out=tmp_path / "out", words=(said,))
+
+
+def test_a_folder_of_pictures_of_its_name_hides_it_not(structseg_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "street").mkdir()
+    Image.new("RGB", (48, 40)).save(tmp_path / "street" / "photo.jpg")
+    done = structseg_cli("predict", "street", "street", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "index" / "photo.png").is_file()
+    refused(structseg_cli, "evaluate", "street", out=tmp_path / "street", words=("data.root",))
 
 
 @pytest.mark.smoke
@@ -58,8 +95,8 @@ def test_the_package_alone_says_where_it_goes(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == (
         "error: street: no such run folder or weight file, nor a published model "
-        f"(here: none; the folder of one goes into {home}); it comes with a checkout of the repository: copy "
-        f"weights/street from one into {home}\n"
+        f"(here: none; the folder of one goes into {home}); it comes with a checkout of the repository: copy its "
+        f"folder weights/street, so that {home}/street/config.toml exists\n"
     )
     done = python("-m", "structseg", "download", "street", "--out", "models")
     assert done.returncode == 2

@@ -32,6 +32,7 @@ def evaluate(
     """Score RUN on its own split, on DATA, or with differences."""
     from structseg.cli.show import scores
     from structseg.console import Console
+    from structseg.runs import is_run
     from structseg.training.run import rescore
 
     folders = [word for word in data or () if "=" not in word or Path(word).is_dir()]
@@ -41,7 +42,7 @@ def evaluate(
     differences += [word for word in data or () if word not in folders]
     if split:
         differences.append(f"evaluation.split={json.dumps(split)}")
-    own = run if run.is_dir() else run.parent if run.is_file() else None  # a published model keeps its own scores
+    own = run if is_run(run) else run.parent if run.is_file() else None  # a published model keeps its own scores
     folder = out or (None if differences else own)
     print(scores(rescore(run, differences, out=folder, device=device, progress=Console().counter())))
     if folder:

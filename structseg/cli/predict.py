@@ -36,7 +36,7 @@ def predict(
     from structseg.config import Config, override_trained
     from structseg.console import Console
     from structseg.errors import UserError
-    from structseg.inference.load import load
+    from structseg.inference.load import load, say_notice
     from structseg.inference.predict import find_pictures, predict_files
     from structseg.runs import check_writable
 
@@ -45,7 +45,7 @@ def predict(
     differences = [str(word) for word in files if "=" in word.name and not word.exists()]
     pictures = find_pictures((word for word in files if str(word) not in differences), without=out)
     check_writable(out)
-    network = load(model, device=device)
+    network = load(model, device=device, quiet=True)
     if ids == "raw":
         vars(network)["labels"].raw_values()  # refused before anything is written
     known: Config = vars(network)["config"]
@@ -60,4 +60,5 @@ def predict(
                 progress(done, len(pictures))
     except UserError as error:
         raise type(error)(f"{error} ({done} of {len(pictures)} pictures were written to {out})") from error
+    say_notice(network, model)  # not before: what is refused says why, and nothing else
     print(f"{done} pictures written to {out}")

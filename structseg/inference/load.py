@@ -28,12 +28,12 @@ from structseg.models.segmenter import build
 from structseg.types import Labels
 
 
-def load(path: Path | str, *, device: str | torch.device = "cpu", ema: bool = True) -> nn.Module:
+def load(path: Path | str, *, device: str | torch.device = "cpu", ema: bool = True, quiet: bool = False) -> nn.Module:
     """The model of a run folder, of one .safetensors file inside it, or a published one by name, in evaluation mode.
 
     Of a folder the averaged weights are taken where there are any, unless `ema=False`. The model has `.labels`
     (Labels), `.config` (Config) and `.about` (facts: step, seed, data_fingerprint ...). `device` as for `pick_device`.
-    What `.about["notice"]` says, the terms of a published model, is said once on stderr.
+    What `.about["notice"]` says, the terms of a published model, is said once on stderr; with `quiet` by the caller.
     Raises CheckpointError where something is missing, damaged or does not fit.
     """
     place = pick_device(device) if isinstance(device, str) else device
@@ -54,10 +54,17 @@ def load(path: Path | str, *, device: str | torch.device = "cpu", ema: bool = Tr
     model = build(dataclasses.replace(config.model, weights="", init_from=""), labels.num_classes)
     _fill(model, tensors, file, labels)
     vars(model).update(labels=labels, config=config, about=about)
-    if notice := about.get("notice"):
-        print(f"{path}: {notice}", file=sys.stderr)
     layout: dict[str, Any] = {"memory_format": torch.channels_last}  # as in training; faster on processors
-    return model.to(place, **layout).eval()
+    model = model.to(place, **layout).eval()
+    if not quiet:
+        say_notice(model, path)
+    return model
+
+
+def say_notice(model: nn.Module, path: Path | str) -> None:
+    """Say the terms of the model that was loaded from `path`, on stderr, where it has any."""
+    if notice := vars(model)["about"].get("notice"):
+        print(f"{path}: {notice}", file=sys.stderr)
 
 
 def save_weights(model: nn.Module, path: Path, about: Mapping[str, Any]) -> None:

@@ -86,6 +86,23 @@ def test_options_that_are_places_stay_behind(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.smoke
+def test_terms_go_with_what_is_made_of_it(
+    cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights(Path("corner"), Path("again"))
+    assert capsys.readouterr().err == f"corner: {NOTICE}\n"
+    train(read("scenes_ce", (*TINY_SCENES, "data.workers=0", "model.init_from=again")), out=Path("more"))
+    assert capsys.readouterr().err.count(NOTICE) == 1
+    assert runs.read_json(Path("more") / runs.META)["notice"] == NOTICE
+    weights(Path("more"), Path("last"), notice="of my own")
+    for name, said in (("again", NOTICE), ("more", NOTICE), ("last", "of my own")):
+        capsys.readouterr()
+        structseg.load(name)
+        assert capsys.readouterr().err == f"{name}: {said}\n"
+
+
+@pytest.mark.smoke
 def test_a_published_model_has_a_name_and_terms(
     cache: Path, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -98,6 +115,10 @@ def test_a_published_model_has_a_name_and_terms(
     (tmp_path / "corner").symlink_to(run)  # what lies here comes first
     structseg.load("corner")
     assert capsys.readouterr().err == ""
+    (tmp_path / "corner").unlink()
+    (tmp_path / "corner").mkdir()  # but not a folder of anything else
+    structseg.load("corner")
+    assert capsys.readouterr().err == f"corner: {NOTICE}\n"
 
 
 def test_its_name_stands_wherever_a_run_folder_may(cache: Path, structseg_cli: Cli, tmp_path: Path) -> None:

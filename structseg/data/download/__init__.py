@@ -19,7 +19,7 @@ from structseg.data.download import transfer
 from structseg.data.download.catalogue import Entry, File, readable
 from structseg.data.download.public_sets import SETS
 from structseg.data.download.published_weights import WEIGHTS
-from structseg.data.download.unpack import unpack
+from structseg.data.download.unpack import remove_leftovers, unpack
 from structseg.errors import ConfigError, DataError, did_you_mean
 
 Say = Callable[[str], None]
@@ -76,6 +76,8 @@ def download(
     Raises DataError, one line that says what to do, where something cannot be had or is not what it should be.
     """
     with runs.fresh_folder(folder), runs.locked(folder):
+        for file in entry.files:
+            remove_leftovers(folder / file.filename, folder / file.into)
         _check_space(entry, folder)
         for file in entry.files:
             if _is_done(file, folder):

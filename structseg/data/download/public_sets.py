@@ -68,7 +68,7 @@ SETS = (
     Entry(
         "camvid",
         "CamVid as SegNet's authors share it: 701 frames of 480x360, 11 classes and Void",
-        licence="research use only",
+        licence="for research, non-commercial: CC BY-NC 4.0, as stated where SegNet's authors share it",
         terms="http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
         files=(
             File(

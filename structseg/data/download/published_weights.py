@@ -1,4 +1,4 @@
-"""Published checkpoints: of the four systems that structseg is built on, and what they start from; see `catalogue.py`.
+"""Published checkpoints of the systems that structseg is built on, and what they start from; see `catalogue.py`.
 
 The authors of AAF published no trained network: its PSPNet starts from TF-Slim's ResNet or, in the main tables of
 Cityscapes, from PSPNet's authors' model; both are here. Files for PyTorch carry the first digits of their sha256 in

@@ -2,11 +2,13 @@
 
 A member with an absolute path, a `..`, a link or a device is refused, and with it the archive. Everything is written
 into a folder beside the target first and moved there file by file at the end, so that a damaged archive leaves nothing.
+All formats but plain .tar carry checksums of their content, which are looked at to the last byte.
 """
 
 from __future__ import annotations
 
 import errno
+import glob
 import lzma
 import os
 import re
@@ -22,7 +24,7 @@ from typing import IO
 from structseg.errors import DataError, first_line
 
 _JUNK = "__MACOSX"  # a folder that archives made by macOS carry
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
 def unpack(
@@ -36,7 +38,7 @@ def unpack(
 
     `inside`: only what lies in this folder of the archive, without the folder. `progress(done, whole)` counts files;
     whole is 0 where an archive must be read to know. Files that are there already are replaced.
-    Raises DataError where the archive is damaged, holds a path or link that leads outside, or the disk is full.
+    Raises DataError where the archive is damaged, holds a path or link that leads outside, or cannot be written here.
     """
     target.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{archive.name}.", suffix=".unpacking", dir=target))
@@ -47,17 +49,36 @@ def unpack(
         for path in written:
             (target / path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(scratch / path, target / path)
-    except _DAMAGED as error:
-        raise DataError(
-            f"{archive}: is damaged or no archive ({first_line(error)}); delete it and run again"
-        ) from error
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except (*_DAMAGED, OSError) as error:
+        if not (wrong := _wrong(error, archive, target)):
             raise
-        raise DataError(f"{target}: the disk is full while unpacking {archive.name}; free some space") from error
+        raise DataError(wrong) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return written
+
+
+def remove_leftovers(archive: Path, target: Path) -> None:
+    """Remove what a killed process left while it unpacked; only where no other one can be at it."""
+    for scratch in target.glob(f".{glob.escape(archive.name)}.*.unpacking"):
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _wrong(error: Exception, archive: Path, target: Path) -> str:
+    """What the user can mend, as one line; "" for an error of the system that no archive causes."""
+    match getattr(error, "errno", None):
+        case None | errno.EINVAL if not getattr(error, "filename", None):  # also OSErrors of gzip, bz2 and zip's seek
+            return f"{archive}: is damaged or no archive ({first_line(error)}); delete it and run again"
+        case errno.ENOSPC:
+            return f"{target}: the disk is full while unpacking {archive.name}; free some space"
+        case errno.ENAMETOOLONG:
+            return f"{archive}: holds a name that is too long for the disk of {target}; choose a folder on another one"
+        case errno.EEXIST | errno.ENOTDIR | errno.EISDIR:
+            return (
+                f"{archive}: what is a file in it is a folder elsewhere in it or in {target}, or the other way round; "
+                "choose an empty folder, or get the archive elsewhere"
+            )
+    return ""
 
 
 def _extract(archive: Path, scratch: Path, inside: str, progress: Callable[[int, int], None]) -> Iterator[Path]:
@@ -96,6 +117,8 @@ def _tar(archive: Path) -> Iterator[tuple[str, IO[bytes], int]]:
             if content is None:
                 raise _refused(archive, member.name, "a link" if member.issym() or member.islnk() else "a device")
             yield member.name, content, 0
+        while opened.fileobj and opened.fileobj.read(1 << 20):  # gzip and xz have their checksums after the last member
+            pass
 
 
 def _within(archive: Path, name: str, inside: str) -> Path | None:
