@@ -123,6 +123,8 @@ class EvaluationConfig(_Section):
     tolerance: Above = 0.0075  # of borders: below 1 a share of the diagonal, else pixels
     boundary: Literal["distance", "matched"] = "distance"  # boundary F: each border pixel near one, or one to one
     thin: Bool = False  # whether lines of borders are thinned first, as the benchmark of contours does
+    fill: NonNegative = 0.0  # pixels: void so near to a label is that label for borders; VOC draws contours as void
+    instances: Literal["things", "released"] = "things"  # what counts as one; released = background and void, too
     calibration: Bool = False  # count confidence, too: needs the probabilities of every pixel, which scores do without
     pictures: Count = 32  # predictions kept for the comparison page
     draws: Positive = 2000  # of the bootstrap
@@ -154,7 +156,7 @@ class Config(_Section):
     recipe: Text = ""
     regime: Text = "supervised"  # a file of training/regimes
     regime_options: Options = field(default_factory=dict)
-    seed: Count = 0
+    seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)] = 0  # of all that is drawn
     log_every: Positive = 20  # steps
     save_every: Count = 0  # steps between checkpoints; 0 = at evaluations and at the end
     data: DataConfig = field(default_factory=DataConfig)

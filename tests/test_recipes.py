@@ -160,6 +160,13 @@ def test_the_second_stage_starts_from_the_first(tmp_path: Path) -> None:
     assert recipe("released_voc_pspnet_aaf_stage2").optim.lr == pytest.approx(first.optim.lr / 10)
 
 
+def test_the_step_beyond_is_trained_as_released() -> None:
+    for name in recipes():
+        if name.startswith("released_"):
+            steps = 90001 if "cityscapes" in name else 30001
+            assert recipe(name).optim.steps == steps, name
+
+
 def test_a_published_start_is_not_passed_over() -> None:
     """Recipes of papers name the file that they start from: without it they are refused, not trained from scratch."""
     for name in recipes():

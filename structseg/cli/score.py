@@ -30,6 +30,9 @@ def score(
         str, typer.Option(help="Boundary F: distance = near a border pixel, matched = one to one.")
     ] = "distance",
     thin: Annotated[bool, typer.Option("--thin", help="Thin the lines of borders before they are matched.")] = False,
+    fill: Annotated[
+        float, typer.Option(min=0, help="Pixels: void so near to a label is that label for borders; 5 for VOC.")
+    ] = 0.0,
     ids: Annotated[
         str, typer.Option(help="Grey predictions hold: class = class ids, raw = the table's values.")
     ] = "class",
@@ -68,6 +71,7 @@ def score(
         tolerance=tolerance,
         boundary="matched" if boundary == "matched" else "distance",
         thin=thin,
+        fill=fill,
         progress=Console().counter(),
     )
     if out:

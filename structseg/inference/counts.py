@@ -23,6 +23,7 @@ from structseg.metrics.trimap import DISTANCES
 from structseg.types import Float32, Int32, Labels, UInt8
 
 Form = Literal["distance", "matched"]
+Ids = Literal["things", "released"]  # which ids count as instances
 FORMS: dict[Form, str] = {"distance": "distance transform", "matched": "one to one"}  # how borders are matched
 MOST = 20_000_000  # numbers of bands kept by picture
 
@@ -30,10 +31,11 @@ MOST = 20_000_000  # numbers of bands kept by picture
 class Counter:
     """Counts of the pictures that `add` is given, in their order.
 
-    `tolerance` of borders: below 1 a share of each picture's diagonal, else pixels; `thin` thins their lines first.
-    `boundary` is the form of border counts that is meant by boundary F; with `both` the other one is counted, too.
-    `distances` of bands in pixels, () = no bands. `size` is how many pictures will come, which decides whether bands
-    are kept by picture.
+    `tolerance` of borders: below 1 a share of each picture's diagonal, else pixels; `thin` thins their lines first, and
+    void within `fill` pixels of a label is that label for them. `boundary` is the form of border counts that is meant
+    by boundary F; with `both` the other one is counted, too. `distances` of bands in pixels, () = no bands. `size` is
+    how many pictures will come, which decides whether bands are kept by picture. `instances` says which ids are
+    instances: things alone, or all as in the released benchmark.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class Counter:
         boundary: Form = "distance",
         thin: bool = False,
         both: bool = True,
+        instances: Ids = "things",
+        fill: float = 0.0,
     ) -> None:
         self.labels, self.tolerance, self.distances, self.boundary = labels, tolerance, distances, boundary
-        self.thin = thin
+        self.thin, self.instances, self.fill = thin, instances, fill
         self.forms: tuple[Form, ...] = ("distance", "matched") if both else (boundary,)
         classes = labels.num_classes
         self.bands = np.zeros((len(distances), classes, classes), np.int64)
@@ -71,11 +75,11 @@ class Counter:
         probability of each predicted class."""
         table: dict[str, Any] = {"num_classes": self.labels.num_classes, "ignore_index": self.labels.ignore_index}
         wanted: dict[str, Any] = {form: form in self.forms for form in FORMS}
-        wanted |= {"tolerance": self.tolerance, "distances": self.distances, "thin": self.thin}
+        wanted |= {"tolerance": self.tolerance, "distances": self.distances, "thin": self.thin, "fill": self.fill}
         found = survey(prediction, target, **table, **wanted)
         things, sure = np.zeros(self.labels.num_classes, np.int32), np.zeros((BINS, 3))
         if instances is not None:
-            things, self._instances = instance_counts(target, instances, **table).astype(np.int32), True
+            things, self._instances = self._count_instances(target, instances, **table), True
         if confidence is not None:
             sure, self._confidence = calibration_counts(confidence, prediction, target, **table), True
         self.bands += found.bands
@@ -98,12 +102,22 @@ class Counter:
             trimap=self._stack("bands", self.bands.shape) if self.by_picture else None,
             bands=self.bands,
             instances=self._stack("instances", (classes,)) if self._instances else None,
+            ids=self.instances,
+            fill=self.fill,
             confidence=self._stack("confidence", (BINS, 3)) if self._confidence else None,
             distances=self.distances,
             tolerance=self.tolerance,
             thin=self.thin,
             seconds=seconds,
         )
+
+    def _count_instances(self, target: UInt8, instances: Int32, **table: Any) -> Int32:
+        """(C,) instances of each class. As released, what has no label is one, too, as in VOC's files."""
+        if self.instances == "things":
+            return instance_counts(target, instances, **table).astype(np.int32)
+        void = self.labels.ignore_index
+        everything = np.where(target == void, void, instances)
+        return instance_counts(target, everything, **table, preset="released").astype(np.int32)
 
     def _stack(self, key: str, shape: tuple[int, ...]) -> NDArray[Any]:
         listed = self._parts.get(key)
@@ -122,10 +136,12 @@ class Counts:
     trimap: Int32 | None  # (N,T,C,C) where small
     bands: NDArray[np.int64]  # (T,C,C) sum over pictures
     instances: Int32 | None  # (N,C) how many; None where no picture names any
+    ids: Ids  # which they are
     confidence: NDArray[np.float64] | None  # (N,K,3) as in `metrics.calibration`; None where no picture had it
     distances: tuple[int, ...]
     tolerance: float
     thin: bool
+    fill: float
     seconds: float  # of the model, for all pictures
 
     @property
@@ -195,12 +211,14 @@ def describe(counts: Counts, *, draws: int) -> list[str]:
     """How these counts become scores, in words, for a protocol line."""
     tolerance = counts.tolerance
     reach = f"{tolerance:g} px" if tolerance >= 1 else f"{100 * tolerance:g} % of the diagonal"
+    void = f", void filled over {counts.fill:g} px" if counts.fill else ""
     groups = len({group or place for place, group in enumerate(counts.groups)})
-    return [
+    parts = [
         f"mIoU exact over the set, mean over {counts.confusion.shape[-1]} classes without absent ones",
-        f"boundary F by {FORMS[counts.boundary_form]}{' of thinned lines' * counts.thin}, tolerance {reach}",
+        f"boundary F by {FORMS[counts.boundary_form]}{' of thinned lines' * counts.thin}, tolerance {reach}{void}",
         f"95 % interval from {draws} bootstrap draws over {groups} groups",
     ]
+    return [*parts, "instances as in the AAF benchmark"] if counts.ids == "released" else parts
 
 
 def _borders(counts: Counts, form: Form, names: tuple[str, ...]) -> dict[str, Any]:
@@ -215,5 +233,7 @@ def _instances(counts: Counts, names: tuple[str, ...]) -> dict[str, Any]:
     if counts.instances is None:
         return {"instance_miou": None, "instance_iou": None}
     sums = scores.instance_sums(counts.confusion, counts.instances).sum(0)
-    each = map(plain, scores.instance_iou(sums))
-    return {"instance_miou": plain(scores.instance_miou(sums)), "instance_iou": dict(zip(names, each, strict=True))}
+    each, mean = scores.instance_iou(sums), scores.instance_miou(sums)
+    if counts.ids == "released":
+        each, mean = np.nan_to_num(each, nan=0.0), scores.instance_miou(sums, absent="zero")
+    return {"instance_miou": plain(mean), "instance_iou": dict(zip(names, map(plain, each), strict=True))}

@@ -20,7 +20,7 @@ from structseg.data import open_format
 from structseg.data.fingerprint import fingerprint
 from structseg.data.formats import Format, read_sample
 from structseg.errors import ConfigError, DataError
-from structseg.inference.counts import Counter, Counts, Form, describe, summarise
+from structseg.inference.counts import Counter, Counts, Form, Ids, describe, summarise
 from structseg.inference.load import check_labels
 from structseg.inference.pictures import Pictures
 from structseg.inference.predictor import Predictor
@@ -42,6 +42,8 @@ def evaluate(
     tolerance: float = 0.0075,
     boundary: Form = "distance",
     thin: bool = False,
+    instances: Ids = "things",
+    fill: float = 0.0,
     calibration: bool = False,
     pictures: int = 0,
     draws: int = 2000,
@@ -54,9 +56,10 @@ def evaluate(
     another folder of the layout that the loaded model was trained on; None = the data and split of its run. `name` of
     the data set stands in the protocol line; "" = the name of its format. `boundary` is the form of boundary F: by
     distance, or matched one to one; the other one stands under its own name; both are of thinned lines with `thin`.
-    `calibration` needs the probabilities of
-    whole pictures, which class ids do without. With `folder`, metrics.json, per_image.npz
-    and `pictures` small pictures are written into it. Raises CheckpointError where the classes of model and data
+    Void within `fill` pixels of a label is that label where borders are found, for sets that draw contours as void.
+    `instances` are the things alone, or with background and void as in the released AAF benchmark. `calibration` needs
+    the probabilities of whole pictures, which class ids do without. With `folder`, metrics.json, per_image.npz and
+    `pictures` small pictures are written into it. Raises CheckpointError where the classes of model and data
     differ, DataError where pictures have no masks.
     """
     predictor = model if isinstance(model, Predictor) else _predictor(model)
@@ -70,6 +73,8 @@ def evaluate(
         "tolerance": tolerance,
         "boundary": boundary,
         "thin": thin,
+        "instances": instances,
+        "fill": fill,
         "calibration": calibration,
     }
     counts = count(predictor, data, items, **options, progress=progress, see=kept.see)
@@ -96,6 +101,8 @@ def count(
     distances: tuple[int, ...] = DISTANCES,
     boundary: Form = "distance",
     thin: bool = False,
+    instances: Ids = "things",
+    fill: float = 0.0,
     calibration: bool = False,
     quick: bool = False,
     progress: Progress | None = None,
@@ -115,6 +122,8 @@ def count(
         boundary=boundary,
         thin=thin,
         both=not quick,
+        instances=instances,
+        fill=fill,
     )
     seconds = 0.0
     for first in range(0, len(items), predictor.batch):
@@ -128,8 +137,8 @@ def count(
         )
         seconds += time.perf_counter() - began
         for item, sample, target, (prediction, sure) in zip(group, samples, targets, found, strict=True):
-            instances = None if quick else sample.instances
-            counter.add(item.name, item.group, prediction, target, instances=instances, confidence=sure)
+            things = None if quick else sample.instances
+            counter.add(item.name, item.group, prediction, target, instances=things, confidence=sure)
             if see:
                 see(sample, prediction)
         if progress:

@@ -76,7 +76,7 @@ class Predictor:
         self.tile, self.tiling, self.overlap, self.stride = tile, tiling, overlap, stride
         self.batch, self.precision = batch, precision
         check_steps(crf_steps)
-        check_kernels(crf_gaussian, crf_bilateral)
+        check_kernels(crf_gaussian, crf_bilateral, prefix="inference.crf_")
         self.crf, self.crf_steps, self.crf_gaussian, self.crf_bilateral = crf, crf_steps, crf_gaussian, crf_bilateral
 
     @classmethod

@@ -40,6 +40,7 @@ def score_folders(
     tolerance: float = 0.0075,
     boundary: Form = "distance",
     thin: bool = False,
+    fill: float = 0.0,
     distances: tuple[int, ...] = DISTANCES,
     draws: int = 2000,
     progress: Callable[[int, int], None] = lambda done, whole: None,
@@ -54,7 +55,15 @@ def score_folders(
     pairs = _pairs(_masks(predictions), _masks(target), predictions, target, replace)
     written = labels if raw else _written(labels)
     things = {} if instances is None else _things(instances, pairs, replace)
-    counter = Counter(labels, tolerance=tolerance, size=len(pairs), distances=distances, boundary=boundary, thin=thin)
+    counter = Counter(
+        labels,
+        tolerance=tolerance,
+        size=len(pairs),
+        distances=distances,
+        boundary=boundary,
+        thin=thin,
+        fill=fill,
+    )
     for done, (name, (first, second)) in enumerate(pairs.items(), 1):
         with reading(Reading(max_pixels=0)):  # files that were named one and all
             prediction, truth = read_mask(first, written), read_mask(second, labels)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from structseg.errors import ConfigError
 from structseg.metrics.arrays import (
@@ -29,6 +30,7 @@ from structseg.metrics.arrays import (
     check_class,
     check_num_classes,
     for_loops,
+    labelled,
     pictures,
 )
 from structseg.metrics.scores import boundary_scores
@@ -60,6 +62,18 @@ class Borders(NamedTuple):
 
 
 Match = Callable[[Lines, Lines, Int32], tuple[Counts, Counts]]  # predicted, true, widths -> (C,) matched of each
+
+
+def filled(target: Integers, width: float, *, num_classes: int, ignore_index: int = 255) -> Integers:
+    """(H,W) class ids -> the same, where pixels without a label take the nearest label within `width` pixels.
+
+    In sets that draw contours as void, as VOC does over five pixels, the line between two classes is then its middle.
+    """
+    known = labelled(target, num_classes=num_classes, ignore_index=ignore_index)
+    if width <= 0 or known.all() or not known.any():
+        return target
+    far, (rows, columns) = distance_transform_edt(~known, return_indices=True)
+    return np.where(far <= width, target[rows, columns], target)
 
 
 def find_borders(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from structseg.metrics.arrays import ClassMap, picture
-from structseg.metrics.borders import check_tolerance, find_borders, match_borders, tolerance_widths
+from structseg.metrics.borders import check_tolerance, filled, find_borders, match_borders, tolerance_widths
 from structseg.metrics.boundary import match_one_to_one
 from structseg.metrics.boundary_distance import match_by_distance
 from structseg.metrics.confusion import confusion
@@ -43,17 +43,19 @@ def survey(
     distance: bool = True,
     matched: bool = True,
     thin: bool = False,
+    fill: float = 0.0,
 ) -> Survey:
     """(H,W) class ids of one picture -> its counts; `distance` and `matched` say which border counts are wanted, `thin`
     whether their lines are thinned.
 
-    `distances` of bands ascend, () = none. Raises ConfigError for those and a tolerance that is no distance, DataError
-    where shapes, types or classes do not fit.
+    `distances` of bands ascend, () = none. `fill` is for sets that draw contours as void (`filled`). Raises ConfigError
+    for distances and a tolerance that are none, DataError where shapes, types or classes do not fit.
     """
     check_tolerance(tolerance)
     maps = picture(prediction, target)
     table: dict[str, Any] = {"num_classes": num_classes, "ignore_index": ignore_index}
-    borders = find_borders(*maps, **table)
+    lined = maps[0], filled(maps[1], fill, **table)
+    borders = find_borders(*lined, **table)
     if distances:
         check_distances(distances)
         rings = ring_counts(*maps, borders, distances, **table)
@@ -61,7 +63,7 @@ def survey(
     else:
         pixels, bands = confusion(*maps, **table), np.zeros((0, num_classes, num_classes), np.int64)
     if thin:
-        borders = find_borders(*maps, **table, thin=True)
+        borders = find_borders(*lined, **table, thin=True)
     widths = tolerance_widths(tolerance, maps[1].shape)
     return Survey(
         pixels,

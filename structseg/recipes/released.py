@@ -48,7 +48,7 @@ def _voc() -> Config:
             steps=30001,
             batch=8,
         ),
-        evaluation=EvaluationConfig(select="last", split="val"),
+        evaluation=EvaluationConfig(select="last", split="val", fill=5.0, instances="released"),
         inference=InferenceConfig(tiling="released", tile=480, stride=320),
     )
 
@@ -60,6 +60,7 @@ def _cityscapes() -> Config:
         base,
         data=replace(base.data, format="cityscapes", root="data/cityscapes", train="train", crop=(720, 720)),
         optim=replace(base.optim, steps=90001),
+        evaluation=EvaluationConfig(select="last", split="val"),  # the released count cannot read 16-bit ids
         inference=replace(base.inference, tile=720, stride=480, scales=SCALES, mirror=True),
     )
 

@@ -115,6 +115,35 @@ def test_both_forms_of_borders() -> None:
         assert (quick.other_form, quick.confidence, quick.bands.shape) == (None, None, (0, 4, 4))
 
 
+def test_instances_as_released() -> None:
+    data, predictions, targets = made()
+    data.instances = tuple(np.arange(target.size, dtype=np.int32).reshape(target.shape) // 40 for target in targets)
+    found = InstanceIoU(4, preset="released")
+    for prediction, target, things in zip(predictions, targets, data.instances, strict=True):
+        found.update(prediction, target, np.where(target == 255, 255, things))
+    predictor = Predictor(Pointwise(), table())
+    metrics = evaluate(predictor, data, "test", instances="released", draws=20)
+    assert metrics["instance_miou"] == pytest.approx(found.scores()["instance_miou"], abs=1e-12)
+    assert list(metrics["instance_iou"].values()) == pytest.approx(found.scores()["instance_iou"], abs=1e-12)
+    assert metrics["protocol"].endswith("instances as in the AAF benchmark")
+    assert metrics["instance_miou"] != evaluate(predictor, data, "test", draws=20)["instance_miou"]
+
+
+@pytest.mark.parametrize("case", ["voc21", "voc21_absent", "c5_novoid"])
+def test_instances_of_the_released_benchmark(golden: Path, case: str) -> None:
+    numbers = np.load(golden / "aaf" / "metrics.npz")
+    names = tuple(f"class {place}" for place in range(int(numbers[f"{case}/num_classes"])))
+    labels = Labels(names, palette=((0, 0, 0),) * len(names), values=())
+    counter = counts_file.Counter(labels, tolerance=2.0, size=4, instances="released")
+    for prediction, target, ids in zip(*(numbers[f"{case}/{key}"] for key in ("pred", "gt", "inst")), strict=True):
+        things = np.where(ids == 255, 0, ids).astype(np.int32)  # as the formats read them
+        counter.add("", "", prediction.astype(np.uint8), target.astype(np.uint8), instances=things)
+    found = summarise(counter.counts(), labels, draws=20)
+    wanted = numbers[f"{case}/inst_per_class_pct"] / 100
+    np.testing.assert_allclose(list(found["instance_iou"].values()), wanted, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found["instance_miou"], numbers[f"{case}/inst_miou_pct"] / 100, rtol=0, atol=1e-12)
+
+
 def test_instances_and_confidence(tmp_path: Path) -> None:
     data, predictions, _ = made()
     plain = evaluate(Predictor(Pointwise(), table()), data, "test", folder=tmp_path / "plain")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from structseg.errors import ConfigError, DataError
 from structseg.metrics import boundary_counts, boundary_distance_counts, trimap_counts
+from structseg.metrics.borders import filled
 from structseg.metrics.confusion import confusion
 from structseg.metrics.survey import survey
 
@@ -79,3 +82,33 @@ def test_bad_input() -> None:
         survey(prediction, target, num_classes=5, distances=(2, 1))
     with pytest.raises(ConfigError, match="tolerance is -1"):
         survey(prediction, target, num_classes=5, tolerance=-1)
+
+
+@given(st.integers(0, 2**16))
+def test_contours_drawn_as_void_take_the_nearest_label(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    target = generator.integers(0, 4, (9, 11)).astype(np.uint8)
+    target[generator.random(target.shape) < 0.7] = 255
+    made = filled(target, 2.5, num_classes=3)
+    places = np.argwhere(target < 3)
+    for place in np.ndindex(*target.shape):
+        squares = ((places - place) ** 2).sum(1)
+        if target[place] < 3 or not squares.size or squares.min() > 2.5**2:
+            assert made[place] == target[place]
+        else:
+            assert made[place] in {target[tuple(near)] for near in places[squares == squares.min()]}
+
+
+def test_borders_in_contours_drawn_as_void() -> None:
+    target = np.zeros((20, 40), np.uint8)
+    target[:, 20:] = 1
+    prediction = target.copy()
+    target[:, 18:23] = 255  # VOC's five pixels
+    target[:8, 30:] = 255  # a thing that has no label: its edge is no border
+    options: dict[str, Any] = {"num_classes": 2, "tolerance": 1.0}
+    assert not survey(prediction, target, **options).distance.any()
+    found = survey(prediction, target, **options, fill=5.0)
+    assert found.distance.tolist() == found.matched.tolist() == [[20, 20, 20, 20]] * 2
+    shifted = survey(np.roll(prediction, 3, 1), target, **options, fill=5.0)
+    assert shifted.distance[:, 1].tolist() == [0, 0]
+    np.testing.assert_array_equal(found.confusion, survey(prediction, target, **options).confusion)
