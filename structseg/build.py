@@ -106,7 +106,8 @@ def create(room: str, name: str, given: Mapping[str, Any], *args: Any, key: str 
     except UserError:
         raise
     except Exception as error:  # an option of the wrong type, or whatever somebody's class does
-        raise ConfigError(f"{where}: {first_line(error)}") from error
+        asked = ", ".join(f"{option} = {value!r}" for option, value in given.items())
+        raise ConfigError(f"{where}: {first_line(error)}{asked and f'; check {asked}'}") from error
 
 
 def versions() -> dict[str, str]:

@@ -22,13 +22,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from structseg.errors import ConfigError, DataError
-from structseg.refine.lattice import build_lattice, filtered, side_by_side
+from structseg.refine.lattice import build_lattice, check_range, filtered, side_by_side
 from structseg.types import Float32, UInt8
 
 Kernel: TypeAlias = Sequence[Any]  # widths, then w or a matrix (C,C)
 
 LANES = 8  # a row's width is a multiple of it
 LOG2_E = np.float32(math.log2(math.e))
+LEAST, MOST = 1e-3, 1e6  # of widths: below it nothing is near, above it everything; of strengths the latter alone
 
 
 def dense_crf(
@@ -42,8 +43,8 @@ def dense_crf(
     """image (H,W,3) uint8, probabilities (C,H,W), which need not have the sum 1 -> probabilities (C,H,W) float32.
 
     `gaussian` is (sxy, compatibility), `bilateral` is (sxy, srgb, compatibility): standard deviations in pixels and in
-    grey levels, and w or a matrix (C,C); None leaves the kernel out. For several probabilities of one picture keep a
-    `DenseCRF`, half of the work of few classes is in making it. Threads: as many as torch has.
+    grey levels, and w or a matrix (C,C), all up to MOST; None leaves the kernel out. For several probabilities of one
+    picture keep a `DenseCRF`, half of the work of few classes is in making it. Threads: as many as torch has.
     Raises DataError for arrays that do not fit, ConfigError for other values.
     """
     check_steps(steps)
@@ -63,7 +64,7 @@ def energy_of_probabilities(probabilities: ArrayLike, *, scale: float = 1.0, lea
     if not (low >= -1e-3 and high <= 1 + 1e-3):  # also where one is NaN
         raise DataError(f"probabilities go from {low:.6g} to {high:.6g}; give finite ones from 0 to 1, not logits")
     for name, share in (("scale", scale), ("least", least)):
-        if not _is_finite(share) or not 0 < share <= 1:
+        if not _is_number(share) or not 0 < share <= 1:
             raise ConfigError(f"{name} {share!r} is not a number above 0 and up to 1")
     if scale < 1:
         values = np.float32(scale) * values + np.float32((1 - scale) / len(values))
@@ -82,7 +83,7 @@ def energy_of_labels(
         raise DataError(f"labels are {labels.dtype} {labels.shape}; give class ids (H,W)")
     if not isinstance(num_classes, Integral) or num_classes < 2:
         raise ConfigError(f"num_classes is {num_classes!r}; a CRF needs two classes or more to choose from")
-    if not _is_finite(confidence) or not 0 < confidence < 1:
+    if not _is_number(confidence) or not 0 < confidence < 1:
         raise ConfigError(f"confidence {confidence!r} is not a number between 0 and 1")
     known = labels != ignore_index
     stray = labels[known & ((labels < 0) | (labels >= num_classes))]
@@ -111,7 +112,7 @@ class DenseCRF:
         _check_image(image)
         check_kernels(gaussian, bilateral)
         self.size = (image.shape[0], image.shape[1])
-        kernels = _kernels(image, gaussian, bilateral)
+        kernels = _kernels(*_pixels(image), gaussian, bilateral)
         from structseg.compiled import threads  # loads Numba
 
         with threads(_wanted_threads()) as workers:
@@ -149,10 +150,13 @@ class DenseCRF:
     def messages(self, values: NDArray[Any], *, reverse: bool = False) -> NDArray[Any]:
         """Probabilities (N,C) float32 or float64, N = H W -> what pixels tell each other, (N,C), to be added to logits.
 
-        It is linear; `reverse` gives the transposed operation.
+        It is linear; `reverse` gives the transposed operation. Raises DataError for an array that does not fit.
         """
         from structseg.compiled import threads
 
+        points = math.prod(self.size)
+        if values.ndim != 2 or len(values) != points or values.dtype not in (np.float32, np.float64):
+            raise DataError(f"the values are {values.dtype} {values.shape}; give ({points},C) float32 or float64")
         self._check_matrices(values.shape[1])
 
         def mix(table: NDArray[Any]) -> None:
@@ -196,8 +200,8 @@ def check_steps(steps: object) -> None:
         raise ConfigError(f"steps {steps!r} of a dense CRF is not a whole number from 0 on; 10 is usual")
 
 
-def check_kernels(gaussian: Kernel | None, bilateral: Kernel | None) -> None:
-    """Raise ConfigError for widths or compatibilities that mean nothing."""
+def check_kernels(gaussian: Kernel | None, bilateral: Kernel | None, *, prefix: str = "") -> None:
+    """Raise ConfigError for widths or compatibilities that mean nothing; `prefix` comes before a kernel's name."""
     if gaussian is None and bilateral is None:
         raise ConfigError("a dense CRF needs a kernel: give gaussian, bilateral or both")
     for name, kernel, parts in (
@@ -208,28 +212,44 @@ def check_kernels(gaussian: Kernel | None, bilateral: Kernel | None) -> None:
             continue
         if not isinstance(kernel, Sequence | np.ndarray) or len(kernel) != len(parts):
             shown = tuple(kernel) if isinstance(kernel, Sequence | np.ndarray) else kernel
-            raise ConfigError(f"{name} {shown!r} of a dense CRF; give ({', '.join(parts)})")
+            raise ConfigError(f"{prefix}{name} {shown!r} of a dense CRF; give ({', '.join(parts)})")
         for part, value in zip(parts[:-1], kernel[:-1], strict=True):
-            if not _is_finite(value) or value <= 0:
-                raise ConfigError(f"{name}: {part} {value!r} of a dense CRF is not a number above 0")
-        _check_compatibility(name, kernel[-1])
+            if not _is_number(value) or not LEAST <= value <= MOST:
+                found = f"{prefix}{name}: {part} {value!r} of a dense CRF"
+                raise ConfigError(f"{found} is not a number from {LEAST:g} to {MOST:g}")
+        _check_compatibility(prefix + name, kernel[-1])
+
+
+def check_widths(size: tuple[int, int], gaussian: Kernel | None, bilateral: Kernel | None, *, prefix: str = "") -> None:
+    """Raise ConfigError where widths are too small for a picture of this (height, width) with all grey levels."""
+    check_kernels(gaussian, bilateral, prefix=prefix)
+    height, width = size
+    corner, white = np.array([[width - 1], [height - 1]], np.float32), np.full((3, 1), 255, np.float32)
+    for name, kernels in (("gaussian", (gaussian, None)), ("bilateral", (None, bilateral))):
+        for features, _ in _kernels(corner, white, *kernels):
+            try:
+                check_range(features)
+            except ConfigError as error:
+                raise ConfigError(f"{prefix}{name}, a picture of {width}x{height}: {error}") from None
 
 
 def _check_compatibility(name: str, value: Any) -> None:
     if isinstance(value, Real):
-        if not _is_finite(value) or value < 0:
-            raise ConfigError(f"{name}: compatibility {value!r} of a dense CRF is not a number from 0 on")
+        if not _is_number(value) or not 0 <= value <= MOST:
+            raise ConfigError(f"{name}: compatibility {value!r} of a dense CRF is not a number from 0 to {MOST:g}")
         return
     try:
         matrix = np.asarray(value)
     except ValueError:  # rows of several lengths
         matrix = np.zeros(0)
-    if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or not np.isfinite(matrix).all():
-        raise ConfigError(f"{name}: compatibility of a dense CRF; give a number or a finite matrix (C,C)")
+    if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or not (np.abs(matrix) <= MOST).all():
+        raise ConfigError(
+            f"{name}: compatibility of a dense CRF; give a number or a matrix (C,C) of numbers up to {MOST:g}"
+        )
 
 
-def _is_finite(value: object) -> TypeGuard[float]:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _check_image(image: object) -> None:
@@ -239,15 +259,21 @@ def _check_image(image: object) -> None:
         raise DataError(f"the picture is {image.dtype} {image.shape}; give RGB (H,W,3) uint8")
 
 
-def _kernels(image: UInt8, gaussian: Kernel | None, bilateral: Kernel | None) -> list[tuple[Float32, Any]]:
-    """Features (2,N) or (5,N), x y or x y R G B in units of their widths, and the compatibility of each kernel."""
+def _pixels(image: UInt8) -> tuple[Float32, Float32]:
+    """(H,W,3) -> x and y (2,N), colours (3,N)."""
     rows, columns = image.shape[:2]
     places = np.stack([np.tile(np.arange(columns), rows), np.repeat(np.arange(rows), columns)]).astype(np.float32)
+    return places, image.reshape(-1, 3).T.astype(np.float32)
+
+
+def _kernels(
+    places: Float32, colours: Float32, gaussian: Kernel | None, bilateral: Kernel | None
+) -> list[tuple[Float32, Any]]:
+    """Features (2,N) or (5,N), x y or x y R G B in units of their widths, and the compatibility of each kernel."""
     found: list[tuple[Float32, Any]] = []
     if gaussian is not None:
         found.append((places / np.float32(gaussian[0]), gaussian[1]))
     if bilateral is not None:
-        colours = image.reshape(-1, 3).T.astype(np.float32)
         both = np.concatenate([places / np.float32(bilateral[0]), colours / np.float32(bilateral[1])])
         found.append((both, bilateral[2]))
     return found

@@ -51,10 +51,9 @@ def build_lattice(features: Float32, *, workers: int = 1) -> Lattice:
     """
     from structseg.refine.lattice_loops import BLOCK, build, find_neighbours  # loads Numba
 
+    check_range(features)
     d, points = features.shape
-    scale = tuple(np.float32((d + 1) * np.sqrt(2 / 3 / (i + 1) / (i + 2))) for i in range(d))
-    bits = FIELDS // d
-    _check_range(features, scale, bits)
+    scale, bits = _scale(d), FIELDS // d
     padded = np.zeros((d, -(-points // BLOCK) * BLOCK), np.float32)
     padded[:, :points] = features
     corners, weights = np.empty((points, d + 1), np.int32), np.empty((points, d + 1), np.float32)
@@ -111,11 +110,15 @@ def filtered(
     return found
 
 
-def _check_range(features: Float32, scale: tuple[np.float32, ...], bits: int) -> None:
-    """Raise ConfigError where the quotient of a coordinate might not fit into its field of a key."""
-    farthest = np.abs(features).max(1)
-    reach = sum((i + 1) * float(factor) * float(farthest[i]) for i, factor in enumerate(scale)) / (len(scale) + 1)
-    if reach > 2 ** (bits - 1) - 2:
+def _scale(d: int) -> tuple[np.float32, ...]:
+    return tuple(np.float32((d + 1) * np.sqrt(2 / 3 / (i + 1) / (i + 2))) for i in range(d))
+
+
+def check_range(features: Float32) -> None:
+    """features (d,N): raise ConfigError where the quotient of a coordinate might not fit into its field of a key."""
+    d, farthest = len(features), np.abs(features).max(1)
+    reach = sum((i + 1) * float(factor) * float(farthest[i]) for i, factor in enumerate(_scale(d))) / (d + 1)
+    if not reach <= 2 ** (FIELDS // d - 1) - 2:  # also where one is NaN
         raise ConfigError(
             f"the widths of a dense CRF are too small for this picture: it spans {farthest.max():.0f} of them; "
             "raise sxy or srgb, or refine a smaller picture"

@@ -29,7 +29,9 @@ class Patch:
 
     name: str  # of the class
     size: float  # effective kernel size at borders, in cells
-    image: str  # data address, at most SIDE x SIDE
+    image: str  # data address
+    width: int  # at most SIDE, less where the kept picture is smaller
+    height: int
     x: float  # the pixel that the kernels stand at
     y: float
     edge: float  # side of the square
@@ -76,11 +78,13 @@ def _patch(row: Row, learned: Kernels, cell: float, place: int, picture: Picture
     image = read_image(picture.image)
     top, left = _start(y, image.shape[0]), _start(x, image.shape[1])
     file = io.BytesIO()
-    Image.fromarray(image[top : top + SIDE, left : left + SIDE]).save(file, "JPEG", quality=88)
+    cut = image[top : top + SIDE, left : left + SIDE]
+    Image.fromarray(cut).save(file, "JPEG", quality=88)
     address = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
     pixels = cell * (picture.scale or 1)  # of the kept picture, one cell
     edge, interior = learned.edge[place] * pixels, learned.interior[place] * pixels
-    return Patch(row.classes[place], learned.edge[place], address, x - left + 0.5, y - top + 0.5, edge, interior)
+    (height, width), at = cut.shape[:2], (x - left + 0.5, y - top + 0.5)
+    return Patch(row.classes[place], learned.edge[place], address, width, height, *at, edge, interior)
 
 
 def _start(at: int, full: int) -> int:

@@ -35,7 +35,7 @@ def dry_run(config: Config, *, device: str = "auto") -> str:
     size = config.optim.batch * config.optim.accumulate
     lines = [
         f"pictures    {len(parts.items)} to train on, {val} at each of {rounds} evaluations, {final} at the end",
-        f"model       {parts.about['parameters'] / 1e6:.2f} M parameters on {parts.device}",
+        f"model       {_parameters(parts)} on {parts.device}",
         f"steps       {config.optim.steps} of {size} pictures, {step:.2f} s each",
         f"memory      {_memory(parts.device) / 2**30:.2f} GiB at the peak",
         f"time        about {duration(total)}",
@@ -43,6 +43,15 @@ def dry_run(config: Config, *, device: str = "auto") -> str:
         "nothing was written (--dry-run)",
     ]
     return "\n".join(lines)
+
+
+def _parameters(parts: Parts) -> str:
+    """Millions of the model, and of what is trained beside it."""
+    text = f"{parts.about['parameters'] / 1e6:.2f} M parameters"
+    for name, module in parts.state.trained.items():
+        if name not in ("model", "losses"):
+            text += f", {name} {sum(p.numel() for p in module.parameters()) / 1e6:.2f} M"
+    return text
 
 
 def _picture_seconds(parts: Parts) -> float:

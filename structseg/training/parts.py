@@ -29,7 +29,8 @@ from structseg.inference.evaluate import count
 from structseg.inference.predictor import Predictor
 from structseg.models.segmenter import Outside, Segmenter
 from structseg.models.segmenter import build as build_model
-from structseg.training.preflight import Preflight, refuse_too_large, widest_layer
+from structseg.models.weights import notice
+from structseg.training.preflight import Preflight, refuse_small_widths, refuse_too_large, widest_layer
 from structseg.training.regimes.supervised import Term
 from structseg.training.state import State
 from structseg.types import Batch, Item, Output
@@ -100,6 +101,7 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     scored = [split for split in _splits(config) if split != config.data.train or split == split_of(config)]
     largest, classes = preflight.largest(scored), dataset.labels.num_classes
     refuse_too_large(largest, classes, config.inference, chosen, per_pixel=per_pixel)
+    refuse_small_widths(largest, config.inference)
     if not isinstance(model, Segmenter):  # ours take any size
         _try_evaluation(config, model, largest)
     terms = [_term(config, place, dataset, items) for place in range(len(config.losses))]
@@ -112,7 +114,8 @@ def prepare(config: Config, *, device: str = "auto") -> Parts:
     state = State(regime.trained(), config.optim)
     about = _about(config, dataset, model, terms)
     balanced = balance(dataset, items, config.data.balance, threads=config.data.workers)
-    warnings = (*preflight.warnings(config.data.train), *_slow_precision(config, chosen))
+    terms_of_use = (f"{config.model.init_from}: {about['notice']}",) if "notice" in about else ()
+    warnings = (*preflight.warnings(config.data.train), *_slow_precision(config, chosen), *terms_of_use)
     return Parts(config, dataset, items, regime, state, chosen, about, warnings, balanced)
 
 
@@ -222,10 +225,13 @@ def _try_loss(place: int, term: Term, output: Output, crop: tuple[int, int]) -> 
 
 
 def _check_kernels(loss: nn.Module, counts: Tensor, height: int, width: int) -> None:
-    """Raise ConfigError where a kernel of a loss finds nothing or reaches past the map; its counts stand together."""
+    """Raise ConfigError where a kernel of a loss finds nothing or is larger than the map; its counts stand together.
+
+    By any rule of pairs: a kernel that has no place for the whole of its square is cut off around every pixel.
+    """
     sizes = getattr(loss, "kernel_sizes", (getattr(loss, "kernel_size", 0),))
     for size, found in zip(sizes, counts.reshape(len(sizes), -1).any(1), strict=True):
-        if not found or size // 2 >= max(height, width):
+        if not found or size > min(height, width):
             raise ConfigError(
                 f"{f'kernel size {size} does not fit' if size else 'it finds nothing on'} the {height}x{width} cells "
                 "of the model's output; take a smaller kernel or a larger data.crop"
@@ -261,6 +267,7 @@ def _term(config: Config, place: int, dataset: Format, items: tuple[Item, ...]) 
 
 
 def _about(config: Config, dataset: Format, model: nn.Module, terms: list[Term]) -> dict[str, Any]:
+    inherited = notice(config.model.init_from) if config.model.init_from else ""
     return {
         "recipe": config.recipe,
         "seed": config.seed,
@@ -271,6 +278,7 @@ def _about(config: Config, dataset: Format, model: nn.Module, terms: list[Term])
         "selection_split": config.data.val if config.evaluation.every and config.evaluation.select != "last" else "",
         "versions": build.versions(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        **({"notice": inherited} if inherited else {}),
     }
 
 
@@ -313,6 +321,7 @@ def quick_scores(parts: Parts, model: nn.Module, items: Sequence[Item]) -> dict[
         tolerance=settings.tolerance,
         boundary=settings.boundary,
         thin=settings.thin,
+        fill=settings.fill,
         quick=True,
     )
     return {"miou": counts.miou(), "boundary_f": counts.boundary_f()}

@@ -24,7 +24,7 @@ from structseg.data.formats import Format
 from structseg.errors import CheckpointError, ConfigError, WorkerError, first_line
 from structseg.inference.device import pick_device
 from structseg.inference.evaluate import Progress, evaluate
-from structseg.inference.load import data_changed, load, save_weights
+from structseg.inference.load import data_changed, load, save_weights, say_notice
 from structseg.inference.predictor import Predictor
 from structseg.training import hooks
 from structseg.training.hooks import Log
@@ -178,7 +178,7 @@ def _train(parts: Parts, out: Path, console: Console) -> dict[str, Any]:
     meta["kernels"] = _kernels(parts, meta["chosen_step"], log)
     runs.write_json(out / runs.META, meta)
     console.say(f"scores {split_of(config)} with the weights of step {meta['chosen_step']}")
-    model = load(out, device=parts.device)
+    model = load(out, device=parts.device, quiet=True)
     progress = console.counter()
     metrics: dict[str, Any] = score(model, parts.dataset, config, out=out, device=parts.device, progress=progress)
     return metrics
@@ -232,6 +232,8 @@ def score(
         tolerance=settings.tolerance,
         boundary=settings.boundary,
         thin=settings.thin,
+        instances=settings.instances,
+        fill=settings.fill,
         calibration=settings.calibration,
         pictures=settings.pictures,
         draws=settings.draws,
@@ -261,7 +263,7 @@ def rescore(
         if not own and any((out / name).exists() for name in (runs.LOG, runs.MODEL)):
             raise ConfigError(f"--out {out} holds a run of its own; choose another folder for these scores")
     chosen = pick_device(device)
-    model = load(path, device=chosen)
+    model = load(path, device=chosen, quiet=True)
     known: Config = vars(model)["config"]
     config = override_trained(known, overrides, ("data", "evaluation", "inference"), path)
     dataset = open_format(config.data)
@@ -277,6 +279,7 @@ def rescore(
         meta = folder / runs.META
         runs.write_json(out / runs.META, runs.read_json(meta) if meta.is_file() else vars(model)["about"])
         runs.write_text(out / runs.CONFIG, to_toml(config))
+    say_notice(model, path)  # not before: what is refused says why, and nothing else
     return metrics
 
 

@@ -126,7 +126,23 @@ class State:
             if content["device_rng"] is not None and self._device_rng() is not None:
                 getattr(torch, self._device().type).set_rng_state(content["device_rng"], *self._number())
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise CheckpointError(f"{path} does not fit this configuration ({first_line(error)})") from error
+            what = self._difference(content.get("trained", {})) or first_line(error)
+            raise CheckpointError(
+                f"{path} does not fit this configuration ({what}); go on with the code and the classes that the run "
+                "began with, or train from the start in another --out"
+            ) from error
+
+    def _difference(self, saved: dict[str, dict[str, Any]]) -> str:
+        """The first tensor that is another one in `saved`, or not there: torch names these in lines of their own."""
+        for name, module in self.trained.items():
+            before, now = saved.get(name, {}), module.state_dict()
+            for key in {**now, **before}:
+                shapes = [
+                    tuple(getattr(each[key], "shape", ())) if key in each else "missing" for each in (before, now)
+                ]
+                if shapes[0] != shapes[1]:
+                    return f"{name}.{key} is {shapes[0]}, here {shapes[1]}"
+        return ""
 
     def _device(self) -> torch.device:
         return next(self.trained["model"].parameters()).device

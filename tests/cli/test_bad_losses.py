@@ -16,6 +16,10 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
         "{name='random_projection', options={kernel_size=9}}",
         ("losses.1", "random_projection", "8x8", "smaller kernel or a larger data.crop"),
     ),
+    "kernel larger than the map, of simple pairs": (
+        "{name='affinity_field', options={kernel_size=9, pair_rule='simple'}}",
+        ("losses.1", "affinity_field", "kernel size 9 does not fit the 8x8", "smaller kernel or a larger data.crop"),
+    ),
     "one of several kernels": (
         "{name='adaptive_affinity_field', options={kernel_sizes=[3,33]}}",
         ("losses.1", "adaptive_affinity_field", "kernel size 33", "8x8"),

@@ -30,7 +30,10 @@ WRONG: dict[str, tuple[str, tuple[str, ...]]] = {
     "too few numbers": ("inference.crf_bilateral=[80,13]", ("inference.crf_bilateral", "missing")),
     "no switch": ("inference.crf=10", ("inference.crf", "10", "boolean")),
     "misspelt key": ("inference.crf_bilaterl=[80,13,10]", ("crf_bilaterl", "did you mean 'crf_bilateral'")),
-    "tiny width": ("inference.crf_gaussian=[1e-9,3]", ("widths of a dense CRF are too small", "raise sxy or srgb")),
+    "tiny width": ("inference.crf_bilateral=[0.01,13,3]", ("widths of a dense CRF are too small", "raise sxy or srgb")),
+    "width of no float32": ("inference.crf_gaussian=[1e-40,3]", ("inference.crf_gaussian", "sxy 1e-40", "from 0.001")),
+    "endless width": ("inference.crf_gaussian=[1e40,3]", ("inference.crf_gaussian", "sxy 1e+40", "to 1e+06")),
+    "endless strength": ("inference.crf_gaussian=[3,1e40]", ("inference.crf_gaussian", "compatibility 1e+40", "1e+06")),
 }
 
 
@@ -39,6 +42,25 @@ def test_wrong_crf(structseg_cli: Cli, run: Path, tmp_path: Path, name: str) -> 
     word, words = WRONG[name]
     out = tmp_path / "scored"
     refused(structseg_cli, "evaluate", run, "inference.crf=true", word, "--out", out, out=out, words=words)
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        (
+            "inference.crf_bilateral=[0.01,0.01,3]",
+            ("inference.crf_bilateral", "48x32", "spans 25500", "raise sxy or srgb"),
+        ),
+        ("inference.crf_gaussian=[1e-40,3]", ("inference.crf_gaussian", "sxy 1e-40", "from 0.001")),
+        ("inference.crf_gaussian=[1e40,3]", ("inference.crf_gaussian", "sxy 1e+40", "to 1e+06")),
+    ],
+)
+def test_a_run_is_refused_before_it_starts(
+    structseg_cli: Cli, tmp_path: Path, word: str, words: tuple[str, ...]
+) -> None:
+    out = tmp_path / "run"
+    given = ("train", "scenes_ce", *TINY_SCENES, "inference.crf=true", word)
+    refused(structseg_cli, *given, "--out", out, out=out, words=words)
 
 
 def test_a_score_with_a_crf_says_so(structseg_cli: Cli, run: Path, tmp_path: Path) -> None:

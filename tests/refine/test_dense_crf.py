@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from crf_cases import exact_messages, guess, scene, softmax
 
 from structseg.errors import ConfigError, DataError
 from structseg.refine import DenseCRF, dense_crf
-from structseg.refine.dense_crf import energy_of_labels, energy_of_probabilities
+from structseg.refine.dense_crf import check_widths, energy_of_labels, energy_of_probabilities
 
 SIZE = (24, 32)
 GAUSSIAN, BILATERAL = (3.0, 3.0), (20.0, 30.0, 10.0)
@@ -151,7 +152,7 @@ BAD: dict[str, tuple[type[Exception], dict[str, Any], str]] = {
     "not finite": (DataError, {"probabilities": HALVES * np.float32("nan")}, "from nan to nan; give finite ones"),
     "steps": (ConfigError, {"steps": -1}, "steps -1 of a dense CRF"),
     "half a step": (ConfigError, {"steps": 1.5}, "steps 1.5 of a dense CRF"),
-    "width": (ConfigError, {"gaussian": (-3.0, 3.0)}, "gaussian: sxy -3.0 of a dense CRF is not a number above 0"),
+    "width": (ConfigError, {"gaussian": (-3.0, 3.0)}, r"gaussian: sxy -3.0 of a dense CRF is not a number from 0\.001"),
     "no width": (ConfigError, {"bilateral": (80.0, 0, 10.0)}, "bilateral: srgb 0 of a dense CRF"),
     "strength": (ConfigError, {"bilateral": (80.0, 13.0, -1.0)}, "bilateral: compatibility -1.0 of a dense CRF"),
     "one number": (ConfigError, {"gaussian": (3.0,)}, r"gaussian \(3.0,\) of a dense CRF; give \(sxy, compatibility\)"),
@@ -164,7 +165,16 @@ BAD: dict[str, tuple[type[Exception], dict[str, Any], str]] = {
     "words": (ConfigError, {"gaussian": (3.0, "much")}, "gaussian: compatibility of a dense CRF; give a number or"),
     "matrix": (ConfigError, {"gaussian": (3.0, np.eye(3))}, r"matrix is \(3, 3\), but there are 2 classes"),
     "nothing": (ConfigError, {"gaussian": None, "bilateral": None}, "needs a kernel"),
-    "tiny width": (ConfigError, {"gaussian": (1e-9, 3.0)}, "too small for this picture"),
+    "width of no float32": (ConfigError, {"gaussian": (1e-40, 3.0)}, r"sxy 1e-40 of a dense CRF is not .* to 1e\+06"),
+    "endless width": (ConfigError, {"bilateral": (80.0, 1e40, 10.0)}, r"srgb 1e\+40 of a dense CRF is not a number"),
+    "whole number of any size": (ConfigError, {"gaussian": (10**400, 3.0)}, "gaussian: sxy 10+ of a dense CRF"),
+    "endless strength": (
+        ConfigError,
+        {"gaussian": (3.0, 1e40)},
+        r"compatibility 1e\+40 of a dense CRF is not a number",
+    ),
+    "endless matrix": (ConfigError, {"gaussian": (3.0, 1e40 * np.eye(2))}, r"numbers up to 1e\+06"),
+    "tiny width": (ConfigError, {"bilateral": (1e-3, 13.0, 10.0)}, "too small for this picture"),
 }
 
 
@@ -174,6 +184,43 @@ def test_bad_input(name: str) -> None:
     with pytest.raises(error, match=words) as refused:
         dense_crf(**{"image": IMAGE, "probabilities": HALVES, **given})
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.zeros((64 * 64, 3), np.float32),  # once read past the end
+        np.zeros((19, 3)),
+        np.zeros((4, 5, 3)),
+        np.zeros(20),
+        np.zeros((20, 3), np.int64),
+        np.zeros((20, 3), np.float16),
+    ],
+    ids=lambda values: f"{values.dtype} {values.shape}",
+)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_messages_of_other_pixels(values: Any, reverse: bool) -> None:
+    with pytest.raises(DataError, match=r"the values are \w+ \(.*\); give \(20,C\) float32 or float64"):
+        DenseCRF(IMAGE).messages(values, reverse=reverse)
+
+
+def test_widths_for_the_largest_picture() -> None:
+    """Refused for all grey levels, which a picture of one colour does not have."""
+    narrow = (80.0, 0.01, 3.0)
+    assert dense_crf(IMAGE, HALVES, bilateral=narrow).shape == HALVES.shape
+    with pytest.raises(ConfigError, match=r"^bilateral, a picture of 5x4: the widths .*spans 25500 of them; raise sxy"):
+        check_widths((4, 5), None, narrow)
+    with pytest.raises(ConfigError, match=r"^inference\.crf_bilateral, a picture of 9000x4"):
+        check_widths((4, 9000), (0.001, 3.0), (1.0, 13.0, 3.0), prefix="inference.crf_")
+    check_widths((1024, 2048), (3.0, 3.0), (80.0, 13.0, 10.0))
+    white = np.full((4, 5, 3), 255, np.uint8)
+    for srgb, fits in ((0.2, False), (0.3, True)):  # the same bound as the picture's own
+        for check in (
+            lambda kernel: DenseCRF(white, bilateral=kernel),
+            lambda kernel: check_widths((4, 5), None, kernel),
+        ):
+            with nullcontext() if fits else pytest.raises(ConfigError, match="too small for this picture"):
+                check((80.0, srgb, 3.0))
 
 
 def test_bad_energies() -> None:

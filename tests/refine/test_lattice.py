@@ -135,6 +135,8 @@ def test_points_too_far_away_are_refused(d: int, most: float) -> None:
     assert lattice.rows == 1 + 2 * len(np.unique(lattice.corners[0]))
     with pytest.raises(ConfigError, match="widths of a dense CRF are too small for this picture: it spans"):
         build_lattice(points * 100)
+    with pytest.raises(ConfigError, match="it spans nan of them"):
+        build_lattice(np.full((d, 2), np.nan, np.float32))
 
 
 @pytest.mark.smoke

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def test_squares_have_the_kernels_size_and_stand_on_the_class(make_run: MakeRun)
         assert patch.edge == pytest.approx(learned["edge"][place] * learned["cell"])
         assert patch.interior == pytest.approx(learned["interior"][place] * learned["cell"])
         image = Image.open(io.BytesIO(base64.b64decode(patch.image.partition(",")[2])))
+        assert image.size == (patch.width, patch.height) == (64, 48)  # all of a kept picture below SIDE
         assert max(image.size) <= SIDE
         grey = image.convert("L").getpixel((int(patch.x), int(patch.y)))
         assert grey == pytest.approx(40 * place, abs=25)  # the made-up pictures are drawn by class
@@ -45,6 +47,13 @@ def test_squares_have_the_kernels_size_and_stand_on_the_class(make_run: MakeRun)
 def test_the_page_shows_them(make_run: MakeRun) -> None:
     text = page(compare([make_run("ce"), make_run("aaf", losses=AAF)]))
     assert text.count('<rect class="edge"') == text.count('<rect class="interior"') == 4
+
+
+def test_a_picture_below_the_side_is_drawn_at_its_own_size(make_run: MakeRun) -> None:
+    """One unit of the drawing is one pixel, from the corner on: the squares count in these."""
+    text = page(compare([make_run("ce"), make_run("aaf", losses=AAF)]))
+    drawn = re.findall(r'<svg viewBox="([\d ]+)" role="img"[^>]*><image href="[^"]*" ([^>]*)/>', text)
+    assert drawn == [("0 0 72 48", 'width="64" height="48"')] * 4
 
 
 def test_none_where_a_size_is_unknown(make_run: MakeRun) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +18,11 @@ from structseg.config import DataConfig, InferenceConfig
 from structseg.data import open_format
 from structseg.data.check import halving
 from structseg.errors import ConfigError, DataError
+from structseg.losses import AdaptiveAffinityField, AffinityField, EmbeddingContrast
 from structseg.models.segmenter import Outside
 from structseg.recipes import read
 from structseg.training import preflight
-from structseg.training.parts import _slow_precision, _try_evaluation, prepare
+from structseg.training.parts import _check_kernels, _slow_precision, _try_evaluation, prepare
 from structseg.training.preflight import LEAST, Preflight, evaluation_memory, refuse_too_large, widest_layer
 
 CPU = torch.device("cpu")
@@ -227,3 +229,23 @@ def test_a_kernel_is_held_against_the_cells_that_its_term_sees() -> None:
     prepare(at_target, device="cpu")
     with pytest.raises(ConfigError, match=r"kernel size 7 does not fit the 2x2 cells"):
         prepare(at_head, device="cpu")
+
+
+@pytest.mark.parametrize("size", [(24, 32), (32, 24)])
+@pytest.mark.parametrize(("largest", "fits"), [(23, True), (25, False), (45, False)])
+def test_a_kernel_larger_than_the_map_is_refused_by_every_rule(size: tuple[int, int], largest: int, fits: bool) -> None:
+    """Of simple pairs some are left of a kernel up to twice the map, cut off around every pixel."""
+    target = (torch.arange(24 * 32) % 2).view(1, *size)
+    for loss in (
+        AffinityField(kernel_size=largest),
+        AffinityField(kernel_size=largest, pair_rule="simple"),
+        AdaptiveAffinityField(num_classes=2, kernel_sizes=(3, largest), pair_rule="simple"),
+        EmbeddingContrast(kernel_size=largest),
+    ):
+        height, width = size
+        with (
+            nullcontext()
+            if fits
+            else pytest.raises(ConfigError, match=f"kernel size {largest} does not fit the {height}x{width} cells")
+        ):
+            _check_kernels(loss, loss.counts(target, size), height, width)

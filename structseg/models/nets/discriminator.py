@@ -20,8 +20,8 @@ DEEPEST, WIDEST = 8, 1024
 class Discriminator(nn.Module):
     """(B,C,H,W) probabilities or one-hot labels -> (B,1,h,w) logits, h = H / 2^depth, at least 1; high = truth.
 
-    `width` channels after the first convolution, doubled by each further one. Raises ConfigError for no layer, and
-    ValueError for maps of another class count.
+    `width` channels after the first convolution, doubled by each further one up to 512 (or `width`, if that is more).
+    Raises ConfigError for no layer, and ValueError for maps of another class count.
     """
 
     def __init__(self, *, num_classes: int, width: int = 64, depth: int = 5) -> None:
@@ -30,7 +30,8 @@ class Discriminator(nn.Module):
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
                 raise ConfigError(f"discriminator: {option} = {value!r} is not a whole number from 1 to {most}")
         self.num_classes, self.smallest = num_classes, 2**depth
-        sizes = [num_classes, *(width * 2**level for level in range(depth - 1)), 1]
+        most = max(512, width)
+        sizes = [num_classes, *(min(width * 2**level, most) for level in range(depth - 1)), 1]
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in itertools.pairwise(sizes))
 
     def forward(self, maps: Tensor) -> Tensor:

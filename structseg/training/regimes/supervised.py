@@ -48,7 +48,9 @@ class Term:
         if self.at != "head":
             raise ConfigError('at = "target" is for losses of logits, and this one takes features; set at = "head"')
         if output.features is None:
-            raise ConfigError("it takes features, which this model does not return; use model.backbone and model.head")
+            raise ConfigError(
+                "it takes features, which this model does not return; use model.backbone or a net of ours"
+            )
         return output.features
 
 
