@@ -19,7 +19,7 @@ from structseg.inference import released, tiles, whole
 from structseg.inference import scales as at_scales
 from structseg.inference.classes import enlarged_classes, most_probable
 from structseg.models.backbones import IMAGENET_MEAN
-from structseg.refine.dense_crf import check_kernels, check_steps, dense_crf
+from structseg.refine.dense_crf import check_kernels, check_steps, check_widths, dense_crf
 from structseg.types import Labels, UInt8
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ PRECISIONS = ("float32", "bfloat16")
 TILINGS = ("blended", "released")
 
 T = TypeVar("T")
+
+
+def refuse_small_widths(size: tuple[int, int], inference: InferenceConfig) -> None:
+    """Raise ConfigError where a CRF on top is too narrow for pictures of this (height, width)."""
+    if inference.crf:
+        check_widths(size, inference.crf_gaussian, inference.crf_bilateral, prefix="inference.crf_")
 
 
 class Predictor:

@@ -26,11 +26,11 @@ from structseg.data.loader import Augmentation, batches, start_server
 from structseg.errors import ConfigError, UserError, first_line
 from structseg.inference.device import pick_device
 from structseg.inference.evaluate import count
-from structseg.inference.predictor import Predictor
+from structseg.inference.predictor import Predictor, refuse_small_widths
 from structseg.models.segmenter import Outside, Segmenter
 from structseg.models.segmenter import build as build_model
 from structseg.models.weights import notice
-from structseg.training.preflight import Preflight, refuse_small_widths, refuse_too_large, widest_layer
+from structseg.training.preflight import Preflight, refuse_too_large, widest_layer
 from structseg.training.regimes.supervised import Term
 from structseg.training.state import State
 from structseg.types import Batch, Item, Output

@@ -27,7 +27,6 @@ from structseg.config import InferenceConfig
 from structseg.data.check import SplitCheck
 from structseg.data.formats import Format
 from structseg.errors import ConfigError
-from structseg.refine.dense_crf import check_widths
 
 LEAST = 16  # samples of each split
 SHARE = 0.05  # of the run's estimated time
@@ -118,12 +117,6 @@ def refuse_too_large(
         f"{need(inference) / 2**30:.1f} GiB (inference.batch = {inference.batch}, inference.tile = {inference.tile}), "
         f"and {free / 2**30:.1f} GiB are free; set {advice}"
     )
-
-
-def refuse_small_widths(size: tuple[int, int], inference: InferenceConfig) -> None:
-    """Raise ConfigError where a CRF on top is too narrow for pictures of this (height, width)."""
-    if inference.crf:
-        check_widths(size, inference.crf_gaussian, inference.crf_bilateral, prefix="inference.crf_")
 
 
 def evaluation_memory(
