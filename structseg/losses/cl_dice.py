@@ -14,7 +14,7 @@ cldice_loss/pytorch), which pools the classes in one ratio and adds half of it t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import EllipsisType
 from typing import Any
 
@@ -43,6 +43,8 @@ class ClDice(nn.Module):
         super().__init__()
         check_whole("ignore_index", ignore_index)
         check_count("iterations", iterations, least=0)
+        if not isinstance(classes, Sequence) or isinstance(classes, str):
+            raise ConfigError(f"classes {classes!r} are no class ids; write [{classes!r}] for a single one")
         for index in classes:
             check_count("classes: id", index, least=0)
         self.ignore_index = ignore_index

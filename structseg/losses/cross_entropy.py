@@ -14,7 +14,7 @@ largest weight of the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -62,7 +62,7 @@ class CrossEntropy(nn.Module):
         elif class_frequencies is not None:
             raise ConfigError(f"class_frequencies needs class_weights to name a rule: {', '.join(WEIGHT_RULES)}")
         if class_weights is not None and not _are_weights(class_weights):
-            raise ConfigError(f"class_weights {tuple(class_weights)} are not numbers from 0 on, one of them above 0")
+            raise ConfigError(f"class_weights {class_weights!r} are not numbers from 0 on, one of them above 0")
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("weights", weights, persistent=False)
 
@@ -132,5 +132,9 @@ def weights_by_rule(rule: str, frequencies: tuple[float, ...] | None) -> tuple[f
     return tuple((weight or max(weights)) / mean for weight in weights)
 
 
-def _are_weights(values: tuple[float, ...]) -> bool:
-    return all(math.isfinite(value) and value >= 0 for value in values) and any(values)
+def _are_weights(values: Iterable[float]) -> bool:
+    try:
+        found = [float(value) for value in values]
+    except (TypeError, ValueError):  # not many, or no numbers
+        return False
+    return all(math.isfinite(value) and value >= 0 for value in found) and any(found)

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from structseg.errors import ConfigError
-from structseg.losses.checks import check_count
+from structseg.losses.checks import check_count, check_number
 from structseg.losses.pictures import PictureMean
 from structseg.losses.regions import Masks
 from structseg.losses.sampling import as_counts
@@ -40,6 +40,7 @@ class RandomProjection(PictureMean):
         super().__init__(ignore_index=ignore_index, kernel_size=kernel_size)
         check_count("num_classes", num_classes, least=1)
         check_count("seed", seed, least=0)
+        check_number("seed", seed, most=2**63 - 1)
         self.num_classes = num_classes
         generator = torch.Generator().manual_seed(seed)
         filters = torch.randn(num_classes, num_classes, kernel_size, kernel_size, generator=generator)

@@ -49,6 +49,7 @@ def test_rules(rule: str) -> None:
         ({"class_weights": "inverse", "class_frequencies": (-1.0, 2.0)}, "class_frequencies"),
         ({"class_frequencies": (0.5, 0.5)}, "class_weights"),
         ({"class_weights": (1.0, float("nan"))}, "class_weights"),
+        ({"class_weights": 3}, "class_weights 3 are not numbers"),
         ({"ignore_index": "255"}, "ignore_index '255' is not a whole number"),
     ],
 )

@@ -268,6 +268,8 @@ WRONG: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
     "share": (losses.ActiveBoundary, {"share": 0.0}, "share 0.0"),
     "smoothing": (losses.ActiveBoundary, {"smoothing": True}, "smoothing True"),
     "iterations": (losses.ClDice, {"iterations": -1}, "iterations -1"),
+    "one class": (losses.ClDice, {"classes": 3}, "classes 3 are no class ids"),
+    "seed": (losses.RandomProjection, {"num_classes": 3, "seed": 2**70}, "seed 1180591620717411303424 is not a number"),
     "class id": (losses.ClDice, {"classes": (-1,)}, "classes: id -1"),
     "ignore_index": (losses.Dice, {"ignore_index": 2.0}, "ignore_index 2.0"),
 }
