@@ -94,40 +94,39 @@ def blur(after: Any, table: Any, spare: Any, beside: Any, parts: Any, reverse: b
     """The sum of the tables (T,R,width) of all workers, blurred along all axes of all lattices -> table (R,width).
 
     `after` becomes 0. `spare` is as `table`; row 0 of both holds zeros. `beside`, `parts`: as in `lattice.Lattice`.
-    Classes do not meet here, so each worker has some of them, from the first axis to the last.
+    Along an axis every row reads the other table alone, so each worker has some of the rows.
     """
     workers, rows, width = after.shape
     half = table.dtype.type(0.5)  # a plain 0.5 would make the loop one of float64
     for worker in prange(workers):
-        low, high = width * worker // workers, width * (worker + 1) // workers
-        for row in range(1, rows):
+        for row in range(max(1, rows * worker // workers), rows * (worker + 1) // workers):
             r = uintp(row)
-            for c in range(low, high):
+            for c in range(width):
                 table[r, uintp(c)] = after[0, r, uintp(c)]
                 after[0, r, uintp(c)] = 0
             for other in range(1, workers):
                 t = uintp(other)
-                for c in range(low, high):
+                for c in range(width):
                     table[r, uintp(c)] += after[t, r, uintp(c)]
                     after[t, r, uintp(c)] = 0
-        for part in range(len(parts)):
-            first, corners, axes, start = parts[part, 0], parts[part, 1], parts[part, 2], parts[part, 3]
-            for turn in range(axes):
-                begin = start + corners * (axes - 1 - turn if reverse else turn)
-                for corner in range(corners):
+    for part in range(len(parts)):
+        first, corners, axes, start = parts[part, 0], parts[part, 1], parts[part, 2], parts[part, 3]
+        for turn in range(axes):
+            begin = start + corners * (axes - 1 - turn if reverse else turn)
+            source, goal = (table, spare) if turn % 2 == 0 else (spare, table)
+            for worker in prange(workers):
+                for corner in range(corners * worker // workers, corners * (worker + 1) // workers):
                     r, place = uintp(first + corner), uintp(begin + corner)
                     a, b = uintp(beside[place, 0]), uintp(beside[place, 1])
-                    if turn % 2 == 0:
-                        for c in range(low, high):
-                            i = uintp(c)
-                            spare[r, i] = table[r, i] + half * (table[a, i] + table[b, i])
-                    else:
-                        for c in range(low, high):
-                            i = uintp(c)
-                            table[r, i] = spare[r, i] + half * (spare[a, i] + spare[b, i])
-            for corner in range(corners if axes % 2 else 0):
-                for c in range(low, high):
-                    table[uintp(first + corner), uintp(c)] = spare[uintp(first + corner), uintp(c)]
+                    for c in range(width):
+                        i = uintp(c)
+                        goal[r, i] = source[r, i] + half * (source[a, i] + source[b, i])
+        if axes % 2:
+            for worker in prange(workers):
+                for corner in range(corners * worker // workers, corners * (worker + 1) // workers):
+                    r = uintp(first + corner)
+                    for c in range(width):
+                        table[r, uintp(c)] = spare[r, uintp(c)]
 
 
 @compiled(parallel=True, fastmath=FAST)
