@@ -141,7 +141,7 @@ class Counts:
     distances: tuple[int, ...]
     tolerance: float
     thin: bool
-    fill: float
+    fill: float  # pixels of void beside a label that are it for borders
     seconds: float  # of the model, for all pictures
 
     @property

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from structseg.errors import ConfigError
 from structseg.metrics.arrays import (
@@ -72,6 +71,8 @@ def filled(target: Integers, width: float, *, num_classes: int, ignore_index: in
     known = labelled(target, num_classes=num_classes, ignore_index=ignore_index)
     if width <= 0 or known.all() or not known.any():
         return target
+    from scipy.ndimage import distance_transform_edt  # for such sets alone: the others need not wait for it
+
     far, (rows, columns) = distance_transform_edt(~known, return_indices=True)
     return np.where(far <= width, target[rows, columns], target)
 
